@@ -1,0 +1,81 @@
+"""Who calls: identifiers, and the grants of an API key. Needs no pydantic, for the authorizer."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Self
+
+from domain.errors import InvalidCallerError, WorkspaceNotFoundError
+
+WORKSPACE_ID = r"^[A-Za-z0-9_-]{1,64}$"
+# Users and conversations: printable ASCII without `#`, which joins the parts of a key.
+ID = r"^[ -\"$-~]{1,128}$"
+
+
+def require_id(value: str, pattern: str = ID) -> str:
+    """The identifier itself.
+
+    Raises:
+        ValueError: it does not match the pattern, and so could forge a key.
+    """
+    if not re.fullmatch(pattern, value):
+        raise ValueError(f"an identifier must match {pattern}")
+    return value
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """The user whom an API key identifies, and the workspaces that it grants.
+
+    Raises:
+        ValueError: an identifier is malformed.
+    """
+
+    user_id: str
+    workspace_ids: frozenset[str]
+    key_id: str
+
+    def __post_init__(self) -> None:
+        require_id(self.user_id)
+        for workspace_id in self.workspace_ids:
+            require_id(workspace_id, WORKSPACE_ID)
+
+    def require_grant(self, workspace_id: str) -> None:
+        """Passes if the workspace is granted.
+
+        Raises:
+            WorkspaceNotFoundError: it is not, or does not exist: one answer for both.
+        """
+        if workspace_id not in self.workspace_ids:
+            raise WorkspaceNotFoundError(
+                "The workspace does not exist, or the API key has no grant for it."
+            )
+
+    def to_context(self) -> dict[str, str]:
+        """The caller as an authorizer's context, which API Gateway limits to flat values."""
+        return {
+            "userId": self.user_id,
+            "workspaceIds": " ".join(sorted(self.workspace_ids)),
+            "keyId": self.key_id,
+        }
+
+    @classmethod
+    def from_context(cls, context: object) -> Self:
+        """The caller whom `to_context` describes.
+
+        Raises:
+            InvalidCallerError: the context is absent, incomplete or malformed.
+        """
+        try:
+            user_id, workspace_ids, key_id = (
+                _text(context, name) for name in ("userId", "workspaceIds", "keyId")
+            )
+            return cls(user_id, frozenset(workspace_ids.split()), key_id)
+        except (KeyError, TypeError, ValueError):
+            raise InvalidCallerError("The authorizer's context is absent or malformed.") from None
+
+
+def _text(context: object, name: str) -> str:
+    if isinstance(context, Mapping) and isinstance(value := context[name], str):
+        return value
+    raise TypeError

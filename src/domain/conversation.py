@@ -1,0 +1,109 @@
+"""The conversation, as clients receive it, and its canonical JSON."""
+
+from json import JSONDecoder
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    JsonValue,
+    StringConstraints,
+)
+from pydantic_core import from_json
+
+from domain.caller import ID
+from domain.timestamp import to_utc
+
+Id = Annotated[str, StringConstraints(pattern=ID)]
+Timestamp = Annotated[str, AfterValidator(to_utc), Field(json_schema_extra={"format": "date-time"})]
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(strict=True, frozen=True, extra="ignore", allow_inf_nan=False)
+
+
+def _without_nulls(customer: Any) -> Any:  # noqa: ANN401 - whatever JSON holds
+    if isinstance(customer, dict):
+        return {name: value for name, value in customer.items() if value is not None}
+    return customer
+
+
+class Customer(_Model):
+    """Customer details associated with the conversation. Each may be absent."""
+
+    name: str = Field(default="", description="The name of the customer.")
+    email: str = Field(default="", description="The email address of the customer.")
+    phone: str = Field(default="", description="The phone number of the customer.")
+
+
+class Message(_Model):
+    """A message of the conversation. Further fields that it carries are kept."""
+
+    model_config = ConfigDict(extra="allow")
+    __pydantic_extra__: dict[str, JsonValue]
+
+    direction: str
+    sent: bool
+    message: str
+    status: str
+    id: str = Field(alias="_id")
+    created_at: Timestamp = Field(alias="createdAt")
+    updated_at: Timestamp = Field(alias="updatedAt")
+
+
+class Conversation(_Model):
+    """A conversation of a user with a customer, its fields in the order of the wire."""
+
+    id: Id = Field(alias="_id")
+    user_id: Id = Field(alias="userId")
+    pathway_id: str = Field(alias="pathwayId")
+    agent_id: str = Field(alias="agentId")
+    customer: Annotated[Customer, BeforeValidator(_without_nulls)]
+    messages: list[Message]
+    created_at: Timestamp = Field(alias="createdAt")
+    updated_at: Timestamp = Field(alias="updatedAt")
+
+    @classmethod
+    def from_json(cls, text: bytes | str) -> Self:
+        """The conversation that a JSON object describes; further fields of it are left out.
+
+        Raises:
+            ValueError: it is no JSON (RFC 8259: no NaN, no lone surrogate), or no conversation.
+        """
+        # Not `model_validate_json`: that turns a NaN among a message's further fields into null.
+        return cls.model_validate(from_json(text, allow_inf_nan=False))
+
+    def to_json(self) -> bytes:
+        """The canonical JSON: compact, UTF-8, what is absent left out.
+
+        Raises:
+            ValueError: a text holds a lone surrogate, which UTF-8 cannot.
+        """
+        return self.model_dump_json(by_alias=True, exclude_unset=True).encode()
+
+
+Messages = Literal["all", "last", "none"]
+_decode_json = JSONDecoder().raw_decode
+
+
+def keep_messages(document: bytes, messages: Messages) -> bytes:
+    """A conversation's canonical JSON with all of its messages, the last one only, or none."""
+    if messages == "all":
+        return document
+    # Neither mark can stand inside a string, where each quote has a backslash before it.
+    start = document.index(b',"messages":[') + len(b',"messages":[')
+    end = document.rindex(b'],"createdAt":"')
+    kept = b"" if messages == "none" else _last_of(document[start:end])
+    return document[:start] + kept + document[end:]
+
+
+def _last_of(elements: bytes) -> bytes:
+    text = elements.decode()
+    start = end = 0
+    while end < len(text):
+        start = end
+        end = _decode_json(text, start)[1] + len(",")
+    return text[start:].encode()

@@ -1,0 +1,41 @@
+"""Timestamps: RFC 3339 with an offset, kept as text, compared as instants."""
+
+import re
+from datetime import UTC, datetime
+
+# RFC 3339, section 5.6, without leap seconds, which no Python clock knows.
+RFC_3339 = (
+    r"^\d{4}-\d{2}-\d{2}[Tt]([01]\d|2[0-3]):[0-5]\d:[0-5]\d(\.\d+)?"
+    r"([Zz]|[+-]([01]\d|2[0-3]):[0-5]\d)$"
+)
+_PATTERN = re.compile(RFC_3339, re.ASCII)
+
+
+def to_utc(text: str) -> str:
+    """The timestamp in UTC with `Z`; one that is spelled so already comes back as it is.
+
+    Raises:
+        ValueError: the text is no RFC 3339 timestamp, or no day of the calendar in UTC.
+    """
+    if not (match := _PATTERN.fullmatch(text)):
+        raise ValueError("must be an RFC 3339 timestamp with an offset")
+    try:
+        moment = datetime.fromisoformat(text[:19] + match[3].upper()).astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise ValueError("must be a moment of the years 0001 to 9999") from None
+    return f"{moment.isoformat()[:19]}{match[2] or ''}Z"
+
+
+def to_instant(text: str) -> str:
+    """The timestamp in UTC, cut to milliseconds (`2024-12-01T08:45:00.000Z`): sorts as text.
+
+    Raises:
+        ValueError: as `to_utc`.
+    """
+    utc = to_utc(text)
+    return f"{utc[:19]}.{utc[20:-1]:0<3.3}Z"
+
+
+def now() -> str:
+    """This instant, as `to_instant` spells it."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z"

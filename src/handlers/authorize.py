@@ -1,0 +1,60 @@
+"""The authorizer: an API key → the caller whom it identifies, or a Deny."""
+
+import os
+from collections.abc import Mapping
+from functools import cache
+from typing import Any
+
+from aws_lambda_powertools.utilities.typing import LambdaContext
+
+from domain import api_key
+from domain.caller import Caller
+from domain.timestamp import now
+from handlers.telemetry import logger
+from storage.api_keys import ApiKeyTable
+from storage.dynamodb import client
+
+
+@cache
+def table() -> ApiKeyTable:
+    """The table of API keys, its client kept for the life of the function."""
+    return ApiKeyTable(client(), os.environ["API_KEYS_TABLE"])
+
+
+@logger.inject_lambda_context(
+    correlation_id_path="requestContext.requestId", clear_state=True, log_event=False
+)
+def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, Any]:
+    """Answers API Gateway's REQUEST authorizer: an IAM policy, and the caller as context.
+
+    Raises:
+        StoreError: DynamoDB fails; API Gateway then answers with AUTHORIZER_FAILURE.
+    """
+    caller = identify(event["headers"])
+    logger.info("authorized" if caller else "denied", key_id=caller and caller.key_id)
+    # The policy is cached for the key, so it covers every method of the API.
+    api_and_stage = "/".join(event["methodArn"].split("/")[:2])
+    return {
+        "principalId": caller.user_id if caller else "unknown",
+        "policyDocument": {
+            "Version": "2012-10-17",
+            "Statement": [
+                {
+                    "Action": "execute-api:Invoke",
+                    "Effect": "Allow" if caller else "Deny",
+                    "Resource": f"{api_and_stage}/*",
+                }
+            ],
+        },
+        "context": caller.to_context() if caller else {},
+    }
+
+
+def identify(headers: Mapping[str, str] | None) -> Caller | None:
+    """The caller whom the `x-api-key` header identifies, if its key is known and active."""
+    lowered = {name.lower(): value for name, value in (headers or {}).items()}
+    key = lowered.get("x-api-key", "")
+    if not api_key.is_well_formed(key):
+        return None
+    found = table().find(api_key.hash_of(key))
+    return found.caller() if found and found.is_active(now()) else None

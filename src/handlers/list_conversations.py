@@ -1,0 +1,126 @@
+"""`GET /v1/api/conversations`: all conversations of the caller in a workspace."""
+
+import os
+from functools import cache
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote, urlencode
+
+from aws_lambda_powertools.event_handler import APIGatewayRestResolver, Response
+from aws_lambda_powertools.metrics import MetricUnit
+
+from domain.caller import Caller
+from handlers import encoding, parameters
+from handlers.problems import handle_errors
+from handlers.telemetry import logger, metrics
+from storage import cursor as cursors
+from storage.conversations import ConversationTable, Page
+from storage.dynamodb import client
+from storage.query import ConversationQuery, Position, partition_of
+
+if TYPE_CHECKING:
+    from aws_lambda_powertools.event_handler.middlewares import NextMiddleware
+    from aws_lambda_powertools.utilities.typing import LambdaContext
+
+app = APIGatewayRestResolver(enable_validation=True)
+handle_errors(app)
+
+
+@cache
+def table() -> ConversationTable:
+    """The table of conversations, its client kept for the life of the function."""
+    return ConversationTable(client(), os.environ["CONVERSATIONS_TABLE"])
+
+
+def refuse_unknown(app: APIGatewayRestResolver, next_middleware: "NextMiddleware") -> Response[str]:
+    """Middleware: a mistyped filter must never return everything."""
+    parameters.refuse_unknown(app.current_event.raw_event)
+    return next_middleware(app)
+
+
+@app.get("/v1/api/conversations", middlewares=[refuse_unknown])
+def list_conversations(
+    workspace_id: parameters.WorkspaceId,
+    limit: parameters.Limit = None,
+    cursor: parameters.Cursor = None,
+    agent_id: parameters.AgentId = None,
+    pathway_id: parameters.PathwayId = None,
+    created_at_ge: parameters.CreatedAtGe = None,
+    created_at_lt: parameters.CreatedAtLt = None,
+    updated_at_ge: parameters.UpdatedAtGe = None,
+    updated_at_lt: parameters.UpdatedAtLt = None,
+    sort: parameters.Sort = "-createdAt",
+    messages: parameters.Messages = "all",
+) -> Response[str]:
+    """Fetch all conversations associated with the authenticated user."""
+    event = app.current_event.raw_event
+    caller = Caller.from_context(event["requestContext"].get("authorizer"))
+    logger.append_keys(key_id=caller.key_id, workspace_id=workspace_id)
+    partition = partition_of(caller, workspace_id)
+    query = ConversationQuery(
+        sort=sort,
+        limit=limit,
+        agent_id=agent_id,
+        pathway_id=pathway_id,
+        created_at=parameters.between("createdAt", created_at_ge, created_at_lt),
+        updated_at=parameters.between("updatedAt", updated_at_ge, updated_at_lt),
+        messages=messages,
+    )
+    if cursor is not None:
+        query = cursors.resume(cursor, partition, query)
+
+    gzip = encoding.accepts_gzip(_header(event, "accept-encoding"))
+    page = table().query(
+        partition,
+        query,
+        max_bytes=encoding.max_json_bytes(gzip=gzip),
+        seconds_left=lambda: app.lambda_context.get_remaining_time_in_millis() / 1000,
+    )
+
+    def link(position: Position) -> str:
+        return _address(event, cursors.encode(position, partition, query))
+
+    page, response = encoding.encode(
+        page,
+        gzip=gzip,
+        if_none_match=_header(event, "if-none-match"),
+        link=link if limit else None,
+    )
+    _record(page, response)
+    return response
+
+
+def _header(event: dict[str, Any], name: str) -> str:
+    return ",".join(event["multiValueHeaders"].get(name, ()))
+
+
+def _address(event: dict[str, Any], cursor: str) -> str:
+    """The address of the next page, as the client spelled this one's."""
+    context = event["requestContext"]
+    scheme = _header(event, "x-forwarded-proto") or "https"
+    host = _header(event, "host") or context["domainName"]
+    query = {**event["queryStringParameters"], "cursor": cursor}
+    return f"{scheme}://{host}{context['path']}?{urlencode(query, quote_via=quote)}"
+
+
+def _record(page: Page, response: Response[str]) -> None:
+    response.headers["x-request-id"] = logger.get_correlation_id() or ""
+    size = len(response.body or "")
+    metrics.add_metric("ConversationsReturned", MetricUnit.Count, len(page.documents))
+    metrics.add_metric("ResponseBytes", MetricUnit.Bytes, size)
+    metrics.add_metric("StoreReads", MetricUnit.Count, page.reads)
+    logger.info(
+        "listed",
+        status=response.status_code,
+        conversations=len(page.documents),
+        bytes=size,
+        reads=page.reads,
+    )
+
+
+@logger.inject_lambda_context(
+    correlation_id_path="requestContext.requestId", clear_state=True, log_event=False
+)
+@metrics.log_metrics
+def handler(event: dict[str, Any], context: "LambdaContext") -> dict[str, Any]:
+    """Answers API Gateway's proxy event. Raises nothing: every error is a problem response."""
+    return app.resolve(parameters.merge_headers(event), context)

@@ -1,0 +1,1 @@
+"""DynamoDB: keys, queries, paging and stored documents."""

@@ -1,0 +1,147 @@
+"""The table of conversations: one partition per workspace and user."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from domain.conversation import Conversation, keep_messages
+from domain.errors import (
+    ConversationTooLargeError,
+    StoreUnavailableError,
+    UnreadableConversationError,
+)
+from domain.timestamp import to_instant
+from storage import document
+from storage.dynamodb import SECONDS_PER_CALL, store_errors
+from storage.query import ConversationQuery, Partition, Position, partition_key
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from mypy_boto3_dynamodb import DynamoDBClient
+    from mypy_boto3_dynamodb.type_defs import AttributeValueTypeDef
+
+    Item = Mapping[str, AttributeValueTypeDef]
+
+MAX_ITEM_BYTES = 400 * 1024  # AWS limit: names and values of all attributes
+
+
+@dataclass(slots=True)
+class Page:
+    """Conversations in order, as canonical JSON, each with its position.
+
+    Attributes:
+        next: the position after which the next page begins; `None` if nothing follows.
+        reads: how many requests DynamoDB answered for it.
+    """
+
+    documents: list[bytes] = field(default_factory=list)
+    positions: list[Position] = field(default_factory=list)
+    next: Position | None = None
+    reads: int = 0
+
+    def first(self, count: int) -> "Page":
+        """The page cut to its first conversations, at least one, because another follows."""
+        positions = self.positions[:count]
+        return Page(self.documents[:count], positions, positions[-1], self.reads)
+
+
+class ConversationTable:
+    """Stored conversations. Every method raises `StoreError` when DynamoDB fails."""
+
+    def __init__(self, client: "DynamoDBClient", name: str) -> None:
+        self._client = client
+        self._name = name
+
+    def query(
+        self,
+        partition: Partition,
+        query: ConversationQuery,
+        *,
+        max_bytes: int,
+        seconds_left: Callable[[], float],
+    ) -> Page:
+        """The conversations that `query` asks for.
+
+        The page is cut short, and its `next` tells where, when it would exceed `max_bytes` of
+        JSON, or when less time is left than another request to DynamoDB may take.
+
+        Raises:
+            UnreadableConversationError: a stored conversation is damaged.
+        """
+        page = Page()
+        size = 0
+        request = query.request(self._name, partition)
+        while True:
+            with store_errors():
+                answer = self._client.query(**request)
+            if "Items" not in answer:  # an answer cut off on the way raises nothing
+                raise StoreUnavailableError("IncompleteAnswer")
+            page.reads += 1
+            for item in answer["Items"]:
+                if len(page.documents) == query.limit:
+                    return page.first(query.limit)
+                text = keep_messages(_read(partition, item), query.messages)
+                size += len(text)
+                if size > max_bytes and page.documents:
+                    return page.first(len(page.documents))
+                page.documents.append(text)
+                page.positions.append(_position(item, query))
+            if not (last := answer.get("LastEvaluatedKey")):
+                return page
+            if seconds_left() < SECONDS_PER_CALL:
+                page.next = _position(last, query)
+                return page
+            request["ExclusiveStartKey"] = last
+            if query.limit is not None:
+                missing = query.limit + 1 - len(page.documents)
+                # A filter that lets few pass is worth larger reads; DynamoDB ends them at 1 MB.
+                rare = 2 * request["Limit"] if "FilterExpression" in request else 0
+                request["Limit"] = max(missing, min(rare, 100_000))
+
+    def put(self, workspace_id: str, conversation: Conversation) -> None:
+        """Stores the conversation, in place of one with the same id and creation time.
+
+        Raises:
+            ConversationTooLargeError: its item would exceed 400 KB.
+            ValueError: the workspace id is malformed, or a text is not valid Unicode.
+        """
+        item = _item(workspace_id, conversation)
+        with store_errors():
+            self._client.put_item(TableName=self._name, Item=item)
+
+
+def _position(item: "Item", query: ConversationQuery) -> Position:
+    return tuple(item[name]["S"] for name in query.key_names)
+
+
+def _read(partition: Partition, item: "Item") -> bytes:
+    key = item["sk"]["S"]
+    try:
+        match item.get("document"):
+            case {"B": bytes() as stored} | {"S": str() as stored}:
+                ids = key.partition("#")[2], partition.partition("#")[2]
+                return document.decode(stored, *ids)
+            case _:
+                raise ValueError("it has no document")
+    except ValueError as error:
+        raise UnreadableConversationError((partition, key), str(error)) from None
+
+
+def _item(workspace_id: str, conversation: Conversation) -> "Item":
+    texts = {
+        "pk": partition_key(workspace_id, conversation.user_id),
+        "sk": f"{to_instant(conversation.created_at)}#{conversation.id}",
+        "updatedKey": f"{to_instant(conversation.updated_at)}#{conversation.id}",
+        "agentId": conversation.agent_id,
+        "pathwayId": conversation.pathway_id,
+    }
+    frame = document.encode(conversation)
+    size = len("document") + len(frame)
+    size += sum(len(name) + len(text.encode()) for name, text in texts.items())
+    if size > MAX_ITEM_BYTES:
+        raise ConversationTooLargeError(
+            f"The conversation {conversation.id} takes {size:,} bytes in the table; "
+            f"DynamoDB takes at most {MAX_ITEM_BYTES:,}."
+        )
+    return {"document": {"B": frame}, **{name: {"S": text} for name, text in texts.items()}}

@@ -1,0 +1,75 @@
+"""Conversation ⇄ stored document: its canonical JSON, as a zstd frame or as plain text."""
+
+import sys
+from json.encoder import encode_basestring
+
+from domain.conversation import Conversation
+from domain.errors import ConversationTooLargeError
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
+
+MAX_JSON_BYTES = 3_000_000  # with every quote escaped again, it fits a Lambda response
+_OPTIONS: dict[int, int] = {zstd.CompressionParameter.checksum_flag: 1}
+_CHECKSUM_FLAG = 0b100  # of the frame header descriptor, RFC 8878, section 3.1.1.1.1
+
+
+def encode(conversation: Conversation) -> bytes:
+    """The conversation as a zstd frame with content size and checksum.
+
+    Raises:
+        ConversationTooLargeError: its JSON is larger than a response can carry.
+    """
+    text = conversation.to_json()
+    if len(text) > MAX_JSON_BYTES:
+        raise ConversationTooLargeError(
+            f"The conversation {conversation.id} takes {len(text):,} bytes of JSON; "
+            f"at most {MAX_JSON_BYTES:,} fit a response."
+        )
+    return zstd.compress(text, options=_OPTIONS)
+
+
+def decode(document: bytes | str, conversation_id: str, user_id: str) -> bytes:
+    """The canonical JSON of the conversation with this id and user.
+
+    Args:
+        document: a frame, which only `encode` writes and whose checksum must hold; or plain JSON,
+            for writers in other languages, which is validated.
+
+    Raises:
+        ValueError: the document is damaged, or holds another conversation.
+    """
+    if isinstance(document, str):
+        text = _canonical(document)
+        if len(text) > MAX_JSON_BYTES:
+            raise ValueError("its JSON is larger than a response can carry")
+    else:
+        text = _decompress(document)
+    ids = f'{{"_id":{encode_basestring(conversation_id)},"userId":{encode_basestring(user_id)},'
+    if not text.startswith(ids.encode()):
+        raise ValueError("it holds another conversation")
+    return text
+
+
+def _canonical(text: str) -> bytes:
+    try:
+        return Conversation.from_json(text).to_json()
+    except ValueError as error:  # its text would show what the conversation holds
+        raise ValueError(f"its text is no conversation ({type(error).__name__})") from None
+
+
+def _decompress(frame: bytes) -> bytes:
+    try:
+        size = zstd.get_frame_info(frame).decompressed_size
+        # The declared size bounds the memory that a frame can claim: 6 KB can stand for 200 MB.
+        if size is None or size > MAX_JSON_BYTES or not frame[4] & _CHECKSUM_FLAG:
+            raise ValueError("its frame declares no checksum, no size, or too large a one")
+        decompressor = zstd.ZstdDecompressor()
+        text = decompressor.decompress(frame, size + 1)
+    except zstd.ZstdError:
+        raise ValueError("its frame is damaged") from None
+    if not decompressor.eof or decompressor.unused_data or len(text) != size:
+        raise ValueError("its frame is cut off, or followed by something")
+    return text
