@@ -59,7 +59,10 @@ class StoreError(ConversationsError):
     """
 
     def __init__(self, reason: str) -> None:
-        super().__init__("The store cannot be reached at the moment; try again.")
+        super().__init__(
+            "The conversations cannot be read at the moment. "
+            "Try again after the seconds that Retry-After names."
+        )
         self.reason = reason
 
 

@@ -29,7 +29,12 @@ def max_json_bytes(*, gzip: bool) -> int:
 
 
 def encode(
-    page: Page, *, gzip: bool, if_none_match: str, link: Callable[[Position], str] | None
+    page: Page,
+    *,
+    request_id: str,
+    gzip: bool,
+    if_none_match: str,
+    link: Callable[[Position], str] | None,
 ) -> tuple[Page, Response[str]]:
     """The page and its response: cut where it exceeds Lambda's quota, 304 where the client has it.
 
@@ -39,7 +44,7 @@ def encode(
     Raises:
         ResponseTooLargeError: the list must be whole, and cannot.
     """
-    headers = dict(_HEADERS)
+    headers = {**_HEADERS, "x-request-id": request_id}
     if page.next is not None:
         if link is None:
             raise _too_large(gzip=gzip)
@@ -58,7 +63,7 @@ def encode(
         raise _too_large(gzip=gzip)
     fitting = int(count * MAX_ENVELOPE_BYTES / size)
     shorter = page.first(max(1, min(fitting, count - 1)))
-    return encode(shorter, gzip=gzip, if_none_match=if_none_match, link=link)
+    return encode(shorter, request_id=request_id, gzip=gzip, if_none_match=if_none_match, link=link)
 
 
 def _envelope(body: bytes, headers: dict[str, str], *, gzip: bool) -> tuple[Response[str], int]:

@@ -10,6 +10,7 @@ from aws_lambda_powertools.metrics import MetricUnit
 
 from domain.caller import Caller
 from handlers import encoding, parameters
+from handlers.openapi import RESPONSES
 from handlers.problems import handle_errors
 from handlers.telemetry import logger, metrics
 from storage import cursor as cursors
@@ -37,7 +38,7 @@ def refuse_unknown(app: APIGatewayRestResolver, next_middleware: "NextMiddleware
     return next_middleware(app)
 
 
-@app.get("/v1/api/conversations", middlewares=[refuse_unknown])
+@app.get("/v1/api/conversations", middlewares=[refuse_unknown], responses=RESPONSES)
 def list_conversations(
     workspace_id: parameters.WorkspaceId,
     limit: parameters.Limit = None,
@@ -81,6 +82,7 @@ def list_conversations(
 
     page, response = encoding.encode(
         page,
+        request_id=event["requestContext"]["requestId"],
         gzip=gzip,
         if_none_match=_header(event, "if-none-match"),
         link=link if limit else None,
@@ -103,7 +105,6 @@ def _address(event: dict[str, Any], cursor: str) -> str:
 
 
 def _record(page: Page, response: Response[str]) -> None:
-    response.headers["x-request-id"] = logger.get_correlation_id() or ""
     size = len(response.body or "")
     metrics.add_metric("ConversationsReturned", MetricUnit.Count, len(page.documents))
     metrics.add_metric("ResponseBytes", MetricUnit.Bytes, size)

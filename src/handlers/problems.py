@@ -57,11 +57,11 @@ def to_problem(error: Exception) -> Response[str]:
             error = explain(error)
             code, detail = error.code, str(error)
         case ServiceError():
-            code, detail = "not_found", "There is nothing at this path, or not by this method."
+            code, detail = "not_found", "This API answers GET /v1/api/conversations only."
         case ConversationsError() if STATUS[error.code] != 500:
             code, detail = error.code, str(error)
         case _:
-            code, detail = "internal_error", "The request failed through no fault of yours."
+            code, detail = "internal_error", "The request failed because of an error on the server."
     _record(error, code)
     return _problem(code, detail, logger.get_correlation_id() or "")
 

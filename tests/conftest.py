@@ -1,0 +1,103 @@
+"""A fresh embedded DynamoDB for each test, with the tables of template.yaml."""
+
+import os
+
+os.environ |= {  # before the handlers are imported, as Lambda sets it
+    "AWS_ACCESS_KEY_ID": "test",
+    "AWS_SECRET_ACCESS_KEY": "test",
+    "AWS_DEFAULT_REGION": "us-east-1",
+    "CONVERSATIONS_TABLE": "ConversationsTable",
+    "API_KEYS_TABLE": "ApiKeysTable",
+    "POWERTOOLS_SERVICE_NAME": "conversations",
+    "POWERTOOLS_METRICS_NAMESPACE": "Conversations",
+}
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import HealthCheck, settings
+from moto import mock_aws
+
+from domain.conversation import Conversation
+from handlers import authorize, list_conversations
+from handlers.telemetry import logger
+from ops.template import load
+from storage.api_keys import ApiKeyTable
+from storage.conversations import ConversationTable
+from storage.dynamodb import client
+from tests.api import Api
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+TABLES = load().tables
+settings.register_profile(
+    "default",
+    deadline=None,  # a machine of CI is as slow as it is
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+settings.load_profile("default")
+
+
+@contextmanager
+def embedded_dynamodb() -> "Iterator[DynamoDBClient]":
+    """An embedded DynamoDB with empty tables, and the handlers' clients pointed at it."""
+    with mock_aws():
+        made = client()
+        for name, definition in TABLES.items():
+            made.create_table(TableName=name, **definition)
+        list_conversations.table.cache_clear()
+        authorize.table.cache_clear()
+        yield made
+
+
+@pytest.fixture
+def dynamodb() -> "Iterator[DynamoDBClient]":
+    with embedded_dynamodb() as made:
+        yield made
+
+
+@pytest.fixture
+def table(dynamodb: "DynamoDBClient") -> ConversationTable:
+    return ConversationTable(dynamodb, "ConversationsTable")
+
+
+@pytest.fixture
+def keys(dynamodb: "DynamoDBClient") -> ApiKeyTable:
+    return ApiKeyTable(dynamodb, "ApiKeysTable")
+
+
+@pytest.fixture
+def api(dynamodb: "DynamoDBClient") -> Api:
+    """The documented user's way to the endpoint."""
+    assert dynamodb
+    return Api()
+
+
+class Stdout:
+    """Standard output as it is at each write; pytest replaces it between setup and test."""
+
+    def write(self, text: str) -> None:
+        sys.stdout.write(text)
+
+    def flush(self) -> None:
+        sys.stdout.flush()
+
+
+@pytest.fixture
+def output(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> Callable[[], str]:
+    """Reads what the functions have printed so far: logs and metrics."""
+    (handler,) = logger.handlers
+    monkeypatch.setattr(handler, "stream", Stdout())
+    return lambda: capsys.readouterr().out
+
+
+def put(table: ConversationTable, *conversations: dict[str, Any], workspace: str = "demo") -> None:
+    """Stores conversations, given as JSON."""
+    for conversation in conversations:
+        table.put(workspace, Conversation.model_validate(conversation))

@@ -1,0 +1,468 @@
+"""The endpoint's handler against an embedded DynamoDB."""
+
+import json
+import random
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from domain.conversation import Conversation
+from domain.errors import ConversationTooLargeError
+from handlers import list_conversations
+from storage.conversations import ConversationTable
+from storage.dynamodb import client
+from tests.api import (
+    DOCUMENTED,
+    DOCUMENTED_USER,
+    EVENTS,
+    Api,
+    Context,
+    assert_problem,
+    conversation,
+    play,
+)
+from tests.conftest import embedded_dynamodb, put
+
+
+def test_the_documented_example_comes_back_byte_for_byte(
+    api: Api, table: ConversationTable
+) -> None:
+    put(table, DOCUMENTED)
+    answer = api.get()
+    assert answer.status == 200
+    assert answer.body == json.dumps([DOCUMENTED], separators=(",", ":")).encode()
+    assert answer.headers["content-type"] == "application/json"
+    assert answer.headers["cache-control"] == "private, no-cache"
+    assert answer.headers["vary"] == "Accept-Encoding, x-api-key, x-workspace-id"
+    assert answer.headers["x-request-id"] == "72447e1f-2b15-57d5-9654-9bd313522a97"
+    assert "link" not in answer.headers
+
+
+def test_no_conversations_are_an_empty_array(api: Api) -> None:
+    assert api.get().body == b"[]"
+
+
+def test_an_empty_workspace_of_another_user_is_as_empty(api: Api, table: ConversationTable) -> None:
+    put(table, DOCUMENTED)
+    put(table, conversation(userId="another"), workspace="demo-busy")
+    assert api.get("demo-busy").body == b"[]"
+    assert Api("another").get("demo").body == b"[]"
+
+
+def test_a_missing_workspace_is_refused(api: Api) -> None:
+    assert "x-workspace-id" in assert_problem(api.get(None), 400, "missing_workspace")
+
+
+@pytest.mark.parametrize("workspace", ["", "*", "demo#x", "a b", "a" * 65, "démo", "demo\n", "a,b"])
+def test_a_malformed_workspace_is_refused(api: Api, workspace: str) -> None:
+    assert "x-workspace-id" in assert_problem(api.get(workspace), 400, "invalid_workspace")
+
+
+def test_a_workspace_sent_twice_must_be_the_same(api: Api) -> None:
+    twice = {"X-Workspace-Id": ["demo", "demo"]}
+    assert api.get(None, headers=twice).status == 200
+    twice = {"X-Workspace-Id": ["demo", "demo-busy"]}
+    assert_problem(api.get(None, headers=twice), 400, "invalid_workspace")
+    cased = {"X-WORKSPACE-ID": "demo-busy"}
+    assert_problem(api.get("demo", headers=cased), 400, "invalid_workspace")
+
+
+def test_two_api_keys_are_refused(api: Api) -> None:
+    twice = {"x-api-key": ["tk_a", "tk_b"]}
+    assert "x-api-key" in assert_problem(api.get(headers=twice), 400, "invalid_parameter")
+    assert_problem(api.get(headers={"x-api-key": "a", "X-Api-Key": "b"}), 400, "invalid_parameter")
+    assert api.get(headers={"x-api-key": ["tk_a", "tk_a"]}).status == 200
+
+
+def test_a_workspace_without_a_grant_is_not_found(api: Api, table: ConversationTable) -> None:
+    put(table, DOCUMENTED, workspace="secret")
+    there = api.get("secret")
+    assert_problem(there, 404, "workspace_not_found")
+    assert there.body == api.get("nowhere").body
+
+
+@pytest.mark.parametrize("context", [None, {}, {"principalId": "u"}, "u", {"userId": "a#b"}])
+def test_without_a_caller_nobody_s_data_is_shown(
+    api: Api, table: ConversationTable, output: Callable[[], str], context: object
+) -> None:
+    put(table, DOCUMENTED)
+    api.authorizer = context
+    assert_problem(api.get(), 500, "internal_error")
+    assert '"InvalidCallers":[1.0]' in output()
+
+
+@settings(max_examples=50)
+@given(st.data())
+def test_no_mix_of_ids_shows_a_caller_what_is_not_theirs(data: st.DataObject) -> None:
+    users = ["a", "b", "ab", "a b", "demo", "A", "a-b", "a'b", 'a"b', "a\\b"]
+    workspaces = ["demo", "demo-a", "a", "DEMO", "ab", "b"]
+    owners = st.tuples(st.sampled_from(workspaces), st.sampled_from(users))
+    with embedded_dynamodb() as dynamodb:
+        table = ConversationTable(dynamodb, "ConversationsTable")
+        owned = data.draw(st.lists(owners, min_size=1, max_size=8))
+        for number, (workspace, user) in enumerate(owned):
+            put(table, conversation(id=str(number), userId=user), workspace=workspace)
+        user = data.draw(st.sampled_from(users))
+        granted = data.draw(st.lists(st.sampled_from(workspaces), unique=True, max_size=4))
+        asked = data.draw(st.sampled_from(workspaces) | st.text(max_size=8))
+        answer = Api(user, " ".join(granted)).get(asked)
+        if asked in granted:
+            theirs = {str(n) for n, owner in enumerate(owned) if owner == (asked, user)}
+            assert set(answer.ids) == theirs
+        else:
+            assert answer.status in {400, 404}
+
+
+def test_three_thousand_conversations_over_several_pages_come_complete_and_in_order(
+    api: Api, table: ConversationTable, output: Callable[[], str]
+) -> None:
+    made = []
+    for number in range(3000):
+        # Text that zstd cannot shrink much: the items fill more than one page of 1 MB.
+        text = "".join(chr(32 + (number * 7919 + k * k * 104729) % 90) for k in range(900))
+        text = text.replace('"', "'").replace("\\", "/")
+        message = DOCUMENTED["messages"][0] | {"message": text}  # type: ignore[index]
+        minute = f"{number // 60 % 24:02}:{number % 60:02}"
+        created = f"2024-12-{number // 1440 + 1:02}T{minute}:00Z"
+        made.append(conversation(id=f"c{number:04}", messages=[message], createdAt=created))
+    put(table, *reversed(made))
+    answer = api.get()
+    assert answer.json == list(reversed(made))
+    assert len(answer.body) < 5_000_000
+    reads = [line for line in output().splitlines() if '"listed"' in line]
+    assert json.loads(reads[0])["reads"] >= 2
+
+
+class Answers:
+    """A DynamoDB client that gives these answers to Query in turn."""
+
+    def __init__(self, *answers: Any) -> None:
+        self.answers = list(answers)
+
+    def query(self, **_: Any) -> Any:
+        answer = self.answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+
+def item(number: int) -> dict[str, Any]:
+    text = json.dumps(conversation(id=f"c{number}"))
+    return {"sk": {"S": f"2024-12-01T08:45:00.000Z#c{number}"}, "document": {"S": text}}
+
+
+def after(number: int) -> dict[str, Any]:
+    return {"pk": {"S": f"demo#{DOCUMENTED_USER}"}, "sk": item(number)["sk"]}
+
+
+def answering(monkeypatch: pytest.MonkeyPatch, *answers: Any) -> Api:
+    fake: Any = Answers(*answers)
+    made = ConversationTable(fake, "table")
+    monkeypatch.setattr(list_conversations, "table", lambda: made)
+    return Api()
+
+
+def test_an_empty_page_in_the_middle_does_not_end_the_list(monkeypatch: pytest.MonkeyPatch) -> None:
+    api = answering(
+        monkeypatch,
+        {"Items": [item(1)], "LastEvaluatedKey": after(1)},
+        {"Items": [], "LastEvaluatedKey": after(2)},
+        {"Items": [item(3)], "LastEvaluatedKey": after(3)},
+        {"Items": []},
+    )
+    assert api.get().ids == ["c1", "c3"]
+
+
+CUT_OFF = {"ResponseMetadata": {"HTTPStatusCode": 200}}
+
+
+@pytest.mark.parametrize("before", [[], [{"Items": [item(1)], "LastEvaluatedKey": after(1)}]])
+def test_an_answer_cut_off_is_a_503_and_never_a_part(
+    monkeypatch: pytest.MonkeyPatch, before: list[Any]
+) -> None:
+    api = answering(monkeypatch, *before, CUT_OFF)
+    assert_problem(api.get(), 503, "store_unavailable")
+
+
+@pytest.mark.parametrize("before", [[], [{"Items": [item(1)], "LastEvaluatedKey": after(1)}]])
+@pytest.mark.parametrize(
+    "error", [KeyError("Items"), UnicodeDecodeError("utf-8", b"x", 0, 1, "x"), TimeoutError()]
+)
+def test_whatever_the_client_raises_is_a_503(
+    monkeypatch: pytest.MonkeyPatch, before: list[Any], error: Exception
+) -> None:
+    assert_problem(answering(monkeypatch, *before, error).get(), 503, "store_unavailable")
+
+
+def test_a_defect_is_a_500_without_its_text(
+    monkeypatch: pytest.MonkeyPatch, output: Callable[[], str]
+) -> None:
+    def broken() -> ConversationTable:
+        raise RuntimeError("secret text")
+
+    monkeypatch.setattr(list_conversations, "table", broken)
+    answer = Api().get()
+    assert_problem(answer, 500, "internal_error")
+    logged = output()
+    assert "secret text" not in logged + answer.body.decode()
+    line = json.loads(logged.splitlines()[0])
+    assert (line["level"], line["error"]) == ("ERROR", "RuntimeError")
+    assert any("test_list_conversations.py" in frame for frame in line["stack"])
+
+
+def test_a_table_that_is_not_there_is_a_503(
+    api: Api, monkeypatch: pytest.MonkeyPatch, output: Callable[[], str]
+) -> None:
+    missing = ConversationTable(client(), "Missing")
+    monkeypatch.setattr(list_conversations, "table", lambda: missing)
+    assert_problem(api.get(), 503, "store_unavailable")
+    logged = output()
+    assert '"reason":"ResourceNotFoundException"' in logged
+    assert '"StoreErrors":[1.0]' in logged
+
+
+def test_another_path_or_method_is_not_found(api: Api) -> None:
+    assert api
+    event = json.loads((EVENTS / "list.json").read_text())
+    assert_problem(play(event | {"path": "/v1/api/other"}), 404, "not_found")
+    assert_problem(play(event | {"httpMethod": "POST"}), 404, "not_found")
+
+
+def test_a_log_line_holds_the_request_id_and_no_personal_data(
+    api: Api, table: ConversationTable, output: Callable[[], str]
+) -> None:
+    put(table, DOCUMENTED)
+    api.get(headers={"x-api-key": "tk_DemoKeyOfTheDocumentedUser4IfRzy"})
+    api.get("*")
+    logged = output()
+    lines = [json.loads(line) for line in logged.splitlines()]
+    log = [line for line in lines if "message" in line]
+    assert {line["correlation_id"] for line in log} == {"72447e1f-2b15-57d5-9654-9bd313522a97"}
+    assert (log[0]["conversations"], log[0]["reads"], log[0]["status"]) == (1, 1, 200)
+    for secret in ("tk_", "Test Customer", "customer@", "+123456789", "Thank you"):
+        assert secret not in logged
+
+
+def test_a_field_that_is_not_allowed_never_reaches_the_log(
+    output: Callable[[], str],
+) -> None:
+    from handlers.telemetry import logger
+
+    logger.info("listed", email="customer@example.com", status=200)
+    logged = json.loads(output())
+    assert "email" not in logged
+    assert logged["status"] == 200
+
+
+def test_metrics_count_conversations_bytes_and_reads(
+    api: Api, table: ConversationTable, output: Callable[[], str]
+) -> None:
+    put(table, DOCUMENTED)
+    answer = api.get()
+    metrics = json.loads(output().splitlines()[-1])
+    assert metrics["ConversationsReturned"] == [1]
+    assert metrics["ResponseBytes"] == [len(answer.body)]
+    assert metrics["StoreReads"] == [1]
+    assert metrics["_aws"]["CloudWatchMetrics"][0]["Namespace"] == "Conversations"
+
+
+def damaged(**attributes: Any) -> dict[str, Any]:
+    item = {"pk": {"S": f"demo#{DOCUMENTED_USER}"}, "sk": {"S": "2024-12-01T08:45:00.000Z#x"}}
+    return item | attributes
+
+
+@pytest.mark.parametrize(
+    "stored",
+    [
+        damaged(),
+        damaged(document={"N": "1"}),
+        damaged(document={"NULL": True}),
+        damaged(document={"M": {"_id": {"S": "x"}}}),
+        damaged(document={"S": "{"}),
+        damaged(document={"S": '{"_id": "x", "message": "secret text"}'}),
+        damaged(document={"S": json.dumps(conversation(id="y"))}),
+        damaged(document={"S": json.dumps(conversation(id="x", userId="other"))}),
+        damaged(document={"B": b"secret text"}),
+    ],
+)
+def test_an_unreadable_item_is_a_500_with_its_key_in_the_log_and_harms_nobody_else(
+    dynamodb: Any,
+    api: Api,
+    table: ConversationTable,
+    output: Callable[[], str],
+    stored: dict[str, Any],
+) -> None:
+    put(table, DOCUMENTED, conversation(userId="other"))
+    dynamodb.put_item(TableName="ConversationsTable", Item=stored)
+    answer = api.get()
+    assert_problem(answer, 500, "internal_error")
+    logged = output()
+    line = json.loads(logged.splitlines()[0])
+    assert line["item_key"] == [stored["pk"]["S"], stored["sk"]["S"]]
+    assert "secret text" not in logged + answer.body.decode()
+    assert '"UnreadableConversations":[1.0]' in logged
+    assert len(Api("other").get().ids) == 1
+
+
+def test_a_plain_json_document_of_another_writer_is_read(dynamodb: Any, api: Api) -> None:
+    text = json.dumps(conversation(id="x", createdAt="2024-12-01T10:45:00+02:00"), indent=2)
+    dynamodb.put_item(TableName="ConversationsTable", Item=damaged(document={"S": text}))
+    assert api.get().json == [conversation(id="x")]
+
+
+def large(size: int) -> Conversation:
+    noise = random.Random(size).randbytes(size).hex()  # noqa: S311 - zstd halves hexadecimal
+    message = DOCUMENTED["messages"][0] | {"message": noise}  # type: ignore[index]
+    return Conversation.model_validate(conversation(messages=[message]))
+
+
+def test_a_large_conversation_is_stored_and_read(api: Api, table: ConversationTable) -> None:
+    made = large(380_000)
+    table.put("demo", made)
+    assert api.get().body == b"[" + made.to_json() + b"]"
+
+
+def test_a_conversation_over_400_kb_is_refused_by_name(table: ConversationTable) -> None:
+    with pytest.raises(ConversationTooLargeError, match="675c8e368824aa5f130b94d6"):
+        table.put("demo", large(420_000))
+
+
+def test_each_parameter_is_refused_by_name_when_wrong(api: Api) -> None:
+    wrong: dict[str, list[str | list[str]]] = {
+        "limit": [
+            "0",
+            "1001",
+            "-1",
+            "+1",
+            "1_0",
+            "5.0",
+            "1e2",
+            " 1",
+            "",
+            "x",
+            "\u0661",
+            ["1", "1"],
+        ],
+        "agentId": ["", ["a", "b"], ["a", "a"]],
+        "pathwayId": ["", ["a", "b"]],
+        "createdAtGe": [
+            "",
+            "1700000000",
+            "2024-12-01",
+            "2024-12-01T08:45:00",
+            "2024-13-01T00:00:00Z",
+        ],
+        "createdAtLt": ["-1", "2024-12-01 08:45:00Z", ["2024-12-01T08:45:00Z"] * 2],
+        "updatedAtGe": ["0001-01-01T00:00:00+23:00", "now"],
+        "updatedAtLt": ["2024-12-01T08:45Z"],
+        "sort": ["", "createdat", "--createdAt", ["createdAt", "createdAt"]],
+        "messages": ["", "first", ["all", "none"]],
+    }
+    for name, values in wrong.items():
+        for value in values:
+            detail = assert_problem(api.get(**{name: value}), 400, "invalid_parameter")
+            assert detail.startswith(f"The query parameter {name} must be one ")
+
+
+def test_a_limit_out_of_range_is_named_with_its_bounds(api: Api) -> None:
+    detail = assert_problem(api.get(limit="1001"), 400, "invalid_parameter")
+    assert "from 1 to 1000" in detail
+
+
+@pytest.mark.parametrize("cursor", ["", "x", ["a", "b"]])
+def test_a_wrong_cursor_is_an_invalid_cursor(api: Api, cursor: str | list[str]) -> None:
+    assert_problem(api.get(cursor=cursor), 400, "invalid_cursor")
+
+
+@pytest.mark.parametrize("name", ["limits", "Limit", "createdAt", "agent_id", "_", "offset"])
+def test_an_unknown_parameter_is_refused_and_never_ignored(api: Api, name: str) -> None:
+    detail = assert_problem(api.get(**{name: "1"}), 400, "unknown_parameter")
+    assert detail.startswith(f"There is no query parameter {name};")
+    assert "createdAtGe" in detail
+
+
+def test_a_key_in_place_of_a_parameter_is_not_repeated(api: Api) -> None:
+    key = "tk_DemoKeyOfTheDocumentedUser4IfRzy"
+    assert key not in assert_problem(api.get(**{key: ""}), 400, "unknown_parameter")
+
+
+def test_a_range_that_ends_before_it_begins_is_refused(api: Api) -> None:
+    early, late = "2024-12-01T08:45:00Z", "2024-12-01T08:45:01Z"
+    for name in ("createdAt", "updatedAt"):
+        reversed_ = {f"{name}Ge": late, f"{name}Lt": early}
+        assert f"{name}Ge" in assert_problem(api.get(**reversed_), 400, "invalid_parameter")
+        empty = {f"{name}Ge": early, f"{name}Lt": early}
+        assert api.get(**empty).ids == []
+
+
+def test_if_none_match_is_answered_with_304(api: Api, table: ConversationTable) -> None:
+    put(table, DOCUMENTED)
+    whole = api.get()
+    tag = whole.headers["etag"]
+    for headers in ({"If-None-Match": tag}, {"If-None-Match": tag, "Accept-Encoding": "gzip"}):
+        same = api.get(headers=headers)
+        assert (same.status, same.body) == (304, b"")
+        assert same.headers == {k: v for k, v in whole.headers.items() if k != "content-type"}
+    put(table, conversation(id="new"))
+    changed = api.get(headers={"If-None-Match": tag})
+    assert changed.status == 200
+    assert changed.headers["etag"] != tag
+
+
+def test_time_that_runs_out_cuts_a_page_and_refuses_a_whole_list(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    answers = [
+        {"Items": [item(1)], "LastEvaluatedKey": after(1)},
+        {"Items": [], "LastEvaluatedKey": after(2)},
+    ]
+    api = answering(monkeypatch, *answers)
+    cut = api.get(limit="10", context=Context(28, 10))
+    assert cut.ids == ["c1"]
+    assert cut.cursor
+    follow = answering(monkeypatch, {"Items": [item(3)]})
+    assert follow.get(limit="10", cursor=cut.cursor).ids == ["c3"]
+    api = answering(monkeypatch, *answers)
+    detail = assert_problem(api.get(context=Context(28, 10)), 413, "response_too_large")
+    assert "limit" in detail
+
+
+def test_a_page_that_time_cuts_to_nothing_links_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    api = answering(monkeypatch, {"Items": [], "LastEvaluatedKey": after(2)})
+    empty = api.get(limit="10", agentId="rare", context=Context(1))
+    assert empty.ids == []
+    assert empty.cursor
+
+
+def test_the_link_repeats_the_address_as_the_client_used_it(
+    api: Api, table: ConversationTable
+) -> None:
+    put(table, *(conversation(id=str(number)) for number in range(3)))
+    since = "2024-12-01T10:45:00+02:00"
+    link = api.get(limit="2", createdAtGe=since, sort="createdAt").headers["link"]
+    address = "https://a1b2c3d4e5.execute-api.us-east-1.amazonaws.com/prod/v1/api/conversations"
+    assert link.startswith(
+        f"<{address}?limit=2&createdAtGe=2024-12-01T10%3A45%3A00%2B02%3A00&sort=createdAt&cursor="
+    )
+    assert link.endswith('>; rel="next"')
+
+
+def test_a_cursor_of_another_user_is_refused(api: Api, table: ConversationTable) -> None:
+    for user in (DOCUMENTED_USER, "other"):
+        put(table, *(conversation(id=str(number), userId=user) for number in range(3)))
+    cursor = Api("other").get(limit="1").cursor
+    assert cursor
+    assert_problem(api.get(limit="1", cursor=cursor), 400, "invalid_cursor")
+
+
+def test_messages_are_cut_before_the_response_is_measured(
+    api: Api, table: ConversationTable
+) -> None:
+    first, last = ({**DOCUMENTED["messages"][0], "_id": id_} for id_ in "ab")  # type: ignore[index]
+    put(table, conversation(messages=[first, last]))
+    assert api.get(messages="all").json[0]["messages"] == [first, last]
+    assert api.get(messages="last").json[0]["messages"] == [last]
+    assert api.get(messages="none").json[0]["messages"] == []

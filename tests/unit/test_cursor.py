@@ -1,0 +1,102 @@
+import json
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from domain.errors import InvalidCursorError
+from storage import cursor
+from storage.query import ConversationQuery, Partition
+
+POSITION = ("2024-12-01T08:45:00.000Z#675c8e368824aa5f130b94d6",)
+HERE = Partition("demo#674e29976b6acbac106d2651")
+QUERY = ConversationQuery(agent_id="a", created_at=("2024-01-01T00:00:00.000Z", None))
+
+
+def refused(text: str, partition: Partition = HERE, query: ConversationQuery = QUERY) -> bool:
+    try:
+        cursor.resume(text, partition, query)
+    except InvalidCursorError:
+        return True
+    return False
+
+
+def test_a_cursor_goes_on_after_its_position() -> None:
+    made = cursor.encode(POSITION, HERE, QUERY)
+    assert cursor.resume(made, HERE, QUERY) == replace(QUERY, after=POSITION)
+
+
+def test_a_cursor_of_the_index_goes_on_after_its_position() -> None:
+    query = ConversationQuery(sort="updatedAt")
+    made = cursor.encode(POSITION * 2, HERE, query)
+    assert cursor.resume(made, HERE, query).after == POSITION * 2
+
+
+def test_limit_and_messages_may_change_between_pages() -> None:
+    made = cursor.encode(POSITION, HERE, replace(QUERY, limit=3, messages="none"))
+    assert not refused(made, query=replace(QUERY, limit=4, messages="last"))
+
+
+@pytest.mark.parametrize("partition", ["demo#other", "other#674e29976b6acbac106d2651"])
+def test_a_cursor_of_another_user_or_workspace_is_refused(partition: str) -> None:
+    assert refused(cursor.encode(POSITION, Partition(partition), QUERY))
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"sort": "createdAt"},
+        {"sort": "-updatedAt"},
+        {"agent_id": None},
+        {"agent_id": None, "pathway_id": "a"},
+        {"created_at": (None, None)},
+        {"created_at": (None, "2024-01-01T00:00:00.000Z")},
+        {"updated_at": ("2024-01-01T00:00:00.000Z", None)},
+    ],
+)
+def test_a_cursor_of_another_sort_or_filter_is_refused(other: dict[str, Any]) -> None:
+    assert refused(cursor.encode(POSITION, HERE, QUERY), query=replace(QUERY, **other))
+
+
+@given(st.integers(0, 200), st.characters(codec="utf-8"))
+def test_a_tampered_cursor_is_refused(place: int, character: str) -> None:
+    made = cursor.encode(POSITION, HERE, QUERY)
+    place %= len(made)
+    tampered = made[:place] + character + made[place + 1 :]
+    assert refused(tampered) == (tampered != made)
+
+
+@given(st.text() | st.binary().map(lambda noise: urlsafe_b64encode(noise).decode()))
+def test_what_is_no_cursor_is_refused(text: str) -> None:
+    assert refused(text)
+
+
+def encoded(value: object) -> str:
+    return urlsafe_b64encode(json.dumps(value).encode()).decode().rstrip("=")
+
+
+@pytest.mark.parametrize(
+    "value", [None, [], [1], ["x"], {"a": 1}, ["x", 1], ["x", None], ["x", ["y"]], ["x", "y", "z"]]
+)
+def test_json_that_is_no_cursor_is_refused(value: object) -> None:
+    assert refused(encoded(value))
+
+
+@pytest.mark.parametrize("addition", ["=", " ", "\n", "."])
+def test_a_second_spelling_of_a_cursor_is_refused(addition: str) -> None:
+    assert refused(cursor.encode(POSITION, HERE, QUERY) + addition)
+
+
+def test_a_forged_position_outside_the_bounds_or_longer_than_a_key_is_refused() -> None:
+    for position in ("2023-12-31T00:00:00.000Z#a", "2024-12-31T00:00:00.000Z#" + "a" * 1000, ""):
+        assert refused(cursor.encode((position,), HERE, QUERY))
+
+
+def test_a_cursor_names_no_partition() -> None:
+    made = cursor.encode(POSITION, HERE, QUERY)
+    content = urlsafe_b64decode(made + "=" * (-len(made) % 4)).decode()
+    assert "demo" not in content
+    assert "674e29976b6acbac106d2651" not in content

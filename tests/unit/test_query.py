@@ -1,0 +1,61 @@
+import pytest
+
+from storage.query import ConversationQuery, Partition
+
+HERE = Partition("demo#user")
+GE, LT = "2024-01-01T00:00:00.000Z", "2025-01-01T00:00:00.000Z"
+
+
+def test_the_plain_list_is_one_partition_newest_first() -> None:
+    assert ConversationQuery().request("table", HERE) == {
+        "TableName": "table",
+        "KeyConditionExpression": "pk = :pk",
+        "ExpressionAttributeValues": {":pk": {"S": "demo#user"}},
+        "ProjectionExpression": "document, sk",
+        "ScanIndexForward": False,
+    }
+
+
+def test_every_parameter_has_its_place_in_the_request() -> None:
+    query = ConversationQuery(
+        sort="updatedAt",
+        limit=10,
+        after=("u", "c"),
+        agent_id="a",
+        pathway_id="p",
+        created_at=(GE, LT),
+        updated_at=(GE, None),
+    )
+    assert query.request("table", HERE) == {
+        "TableName": "table",
+        "IndexName": "by-updated",
+        "KeyConditionExpression": "pk = :pk AND updatedKey >= :updatedKeyGe",
+        "FilterExpression": "sk BETWEEN :skGe AND :skLt"
+        " AND agentId = :agentId AND pathwayId = :pathwayId",
+        "ExpressionAttributeValues": {
+            ":pk": {"S": "demo#user"},
+            ":skGe": {"S": GE},
+            ":skLt": {"S": LT},
+            ":updatedKeyGe": {"S": GE},
+            ":agentId": {"S": "a"},
+            ":pathwayId": {"S": "p"},
+        },
+        "ProjectionExpression": "document, updatedKey, sk",
+        "ScanIndexForward": True,
+        "Limit": 11,
+        "ExclusiveStartKey": {"pk": {"S": "demo#user"}, "updatedKey": {"S": "u"}, "sk": {"S": "c"}},
+    }
+
+
+@pytest.mark.parametrize(
+    ("bounds", "condition"),
+    [
+        ((GE, None), "pk = :pk AND sk >= :skGe"),
+        ((None, LT), "pk = :pk AND sk < :skLt"),
+        ((GE, LT), "pk = :pk AND sk BETWEEN :skGe AND :skLt"),
+    ],
+)
+def test_a_range_is_one_condition(bounds: tuple[str | None, str | None], condition: str) -> None:
+    request = ConversationQuery(created_at=bounds).request("table", HERE)
+    assert request["KeyConditionExpression"] == condition
+    assert "FilterExpression" not in request
