@@ -3,6 +3,7 @@ PYTHON ?= python3
 PORT ?= 3000
 VENV ?= .venv
 SAM_VENV ?= .venv-sam
+MINISTACK_VENV ?= .venv-ministack
 BIN := $(VENV)/bin
 SAM := SAM_CLI_TELEMETRY=0 $(SAM_VENV)/bin/sam
 
@@ -13,7 +14,7 @@ help: ## Show this list
 run: $(BIN)/conversations ## Serve the endpoint on http://127.0.0.1:$(PORT) with demo data
 	@$(BIN)/conversations serve --port $(PORT)
 
-test: $(BIN)/conversations $(SAM_VENV)/bin/sam ## Run all tests
+test: $(BIN)/conversations $(SAM_VENV)/bin/sam $(MINISTACK_VENV)/bin/ministack ## Run all tests
 	$(BIN)/pytest --cov
 
 check: $(BIN)/conversations $(SAM_VENV)/bin/sam ## Lint, format, types, floors, template
@@ -30,6 +31,7 @@ lock: $(BIN)/conversations ## Renew the hash-pinned locks from pyproject.toml
 	$(COMPILE) pyproject.toml --output-file src/requirements.txt
 	$(COMPILE) pyproject.toml --group dev --constraint src/requirements.txt --output-file requirements-dev.txt
 	$(COMPILE) --group sam --output-file requirements-sam.txt
+	$(COMPILE) --group ministack --output-file requirements-ministack.txt
 	$(COMPILE) --group uv --output-file requirements-uv.txt
 
 COMPILE = $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-annotate \
@@ -48,7 +50,10 @@ $(BIN)/conversations: $(BIN)/uv requirements-dev.txt pyproject.toml
 	VIRTUAL_ENV=$(VENV) $(BIN)/uv pip install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
 
-$(SAM_VENV)/bin/sam: $(BIN)/uv requirements-sam.txt
-	$(BIN)/uv venv --quiet --allow-existing --python $(BIN)/python $(SAM_VENV)
-	VIRTUAL_ENV=$(SAM_VENV) $(BIN)/uv pip install --quiet --require-hashes --requirement requirements-sam.txt
+# An environment of its own for what pins older versions of what ships.
+$(SAM_VENV)/bin/sam: requirements-sam.txt
+$(MINISTACK_VENV)/bin/ministack: requirements-ministack.txt
+$(SAM_VENV)/bin/sam $(MINISTACK_VENV)/bin/ministack: $(BIN)/uv
+	$(BIN)/uv venv --quiet --allow-existing --python $(BIN)/python $(@:/bin/$(@F)=)
+	VIRTUAL_ENV=$(@:/bin/$(@F)=) $(BIN)/uv pip install --quiet --require-hashes --requirement requirements-$(@F).txt
 	@touch $@
