@@ -9,7 +9,7 @@ from domain.errors import InvalidCallerError, WorkspaceNotFoundError
 
 WORKSPACE_ID = r"^[A-Za-z0-9_-]{1,64}$"
 # Users and conversations: printable ASCII without `#`, which joins the parts of a key.
-ID = r"^[ -\"$-~]{1,128}$"
+ID = r'^[ -"$-~]{1,128}$'
 
 
 def require_id(value: str, pattern: str = ID) -> str:

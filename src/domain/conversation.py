@@ -45,26 +45,43 @@ class Message(_Model):
     model_config = ConfigDict(extra="allow")
     __pydantic_extra__: dict[str, JsonValue]
 
-    direction: str
-    sent: bool
-    message: str
-    status: str
-    id: str = Field(alias="_id")
-    created_at: Timestamp = Field(alias="createdAt")
-    updated_at: Timestamp = Field(alias="updatedAt")
+    direction: str = Field(description="Who sent it, such as `inbound` or `outbound`.")
+    sent: bool = Field(description="Whether it has been sent.")
+    message: str = Field(description="The text.")
+    status: str = Field(description="Where it stands, such as `approved`. New words may come up.")
+    id: str = Field(alias="_id", description="The unique identifier for the message.")
+    created_at: Timestamp = Field(
+        alias="createdAt", description="The timestamp when the message was created."
+    )
+    updated_at: Timestamp = Field(
+        alias="updatedAt", description="The timestamp when the message was last updated."
+    )
 
 
 class Conversation(_Model):
     """A conversation of a user with a customer, its fields in the order of the wire."""
 
-    id: Id = Field(alias="_id")
-    user_id: Id = Field(alias="userId")
-    pathway_id: str = Field(alias="pathwayId")
-    agent_id: str = Field(alias="agentId")
+    id: Id = Field(alias="_id", description="The unique identifier for the conversation.")
+    user_id: Id = Field(
+        alias="userId",
+        description="The unique identifier for the user associated with the conversation.",
+    )
+    pathway_id: str = Field(
+        alias="pathwayId",
+        description="The unique identifier for the flows associated with the conversation.",
+    )
+    agent_id: str = Field(
+        alias="agentId",
+        description="The unique identifier for the agent handling the conversation.",
+    )
     customer: Annotated[Customer, BeforeValidator(_without_nulls)]
-    messages: list[Message]
-    created_at: Timestamp = Field(alias="createdAt")
-    updated_at: Timestamp = Field(alias="updatedAt")
+    messages: list[Message] = Field(description="A list of messages within the conversation.")
+    created_at: Timestamp = Field(
+        alias="createdAt", description="The timestamp when the conversation was created."
+    )
+    updated_at: Timestamp = Field(
+        alias="updatedAt", description="The timestamp when the conversation was last updated."
+    )
 
     @classmethod
     def from_json(cls, text: bytes | str) -> Self:

@@ -16,12 +16,22 @@ _HEADERS = {
     "Retry-After": "The seconds after which to try again.",
     "WWW-Authenticate": "`ApiKey`.",
 }
-_CODES = {**STATUS, "unauthorized": 401, "rate_limit_exceeded": 429}
+_CODES = {
+    **STATUS,
+    # Those that API Gateway alone answers: template.yaml, GatewayResponses.
+    "bad_request": 400,
+    "invalid_body": 400,
+    "unauthorized": 401,
+    "request_too_large": 413,
+    "unsupported_media_type": 415,
+    "rate_limit_exceeded": 429,
+}
 _REASONS = {
     400: "A header or query parameter is missing, malformed, unknown or out of range.",
     401: "No API key, or one that is malformed, unknown, expired or revoked.",
     404: "The API key has no grant for the workspace, or there is no such workspace or path.",
-    413: "The list is too large for one response, or takes too long to read.",
+    413: "The list is too large for one response, or takes too long to read; or the request is.",
+    415: "The request has a body whose type cannot be accepted.",
     429: "Too many requests.",
     500: "A defect, or a stored conversation that cannot be read.",
     503: "The store cannot be reached at the moment.",
@@ -30,7 +40,14 @@ _FURTHER = {401: ("WWW-Authenticate",), 429: ("Retry-After",), 503: ("Retry-Afte
 
 
 def _headers(*names: str) -> dict[str, Any]:
-    return {name: {"description": _HEADERS[name], "schema": _TEXT} for name in names}
+    return {
+        name: {
+            "description": _HEADERS[name],
+            "required": name not in {"Link", "Content-Encoding"},
+            "schema": _TEXT,
+        }
+        for name in names
+    }
 
 
 def _problem(status: int) -> dict[str, Any]:

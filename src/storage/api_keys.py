@@ -1,5 +1,6 @@
 """The table of API keys: one item per key, found by the key's hash."""
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from domain.api_key import ApiKey
@@ -7,6 +8,8 @@ from domain.errors import StoreUnavailableError
 from storage.dynamodb import store_errors
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_dynamodb.type_defs import AttributeValueTypeDef
 
@@ -30,20 +33,7 @@ class ApiKeyTable:
         if "ConsumedCapacity" not in answer:
             raise StoreUnavailableError("IncompleteAnswer")
         item = answer.get("Item")
-        if item is None:
-            return None
-        try:
-            return ApiKey(
-                key_hash=item["keyHash"]["S"],
-                key_id=item["keyId"]["S"],
-                user_id=item["userId"]["S"],
-                workspace_ids=frozenset(item["workspaceIds"]["SS"]),
-                created_at=item["createdAt"]["S"],
-                expires_at=item.get("expiresAt", {}).get("S"),
-                revoked_at=item.get("revokedAt", {}).get("S"),
-            )
-        except (AttributeError, KeyError, TypeError):
-            raise StoreUnavailableError("MalformedApiKey") from None
+        return None if item is None else _read(item)
 
     def put(self, key: ApiKey) -> None:
         """Stores the key, in place of one with the same hash."""
@@ -60,3 +50,54 @@ class ApiKeyTable:
             item["revokedAt"] = {"S": key.revoked_at}
         with store_errors():
             self._client.put_item(TableName=self._name, Item=item)
+
+    def all(self) -> Iterator[ApiKey]:
+        """Every issued key, in no order."""
+        with store_errors():
+            for page in self._client.get_paginator("scan").paginate(
+                TableName=self._name, ConsistentRead=True
+            ):
+                yield from map(_read, page["Items"])
+
+    def revoke(self, key_hash: str, at: str) -> None:
+        """Ends the key at an instant; one that is revoked already keeps its own."""
+        self._update(key_hash, "SET revokedAt = if_not_exists(revokedAt, :value)", {"S": at})
+
+    def expire(self, key_hash: str, at: str) -> None:
+        """Gives the key another instant to expire at."""
+        self._update(key_hash, "SET expiresAt = :value", {"S": at})
+
+    def grant(self, key_hash: str, workspace_ids: frozenset[str]) -> None:
+        """Adds workspaces to those that the key grants."""
+        self._update(key_hash, "ADD workspaceIds :value", {"SS": sorted(workspace_ids)})
+
+    def delete(self, key_hash: str) -> None:
+        """Forgets the key."""
+        with store_errors():
+            self._client.delete_item(TableName=self._name, Key={"keyHash": {"S": key_hash}})
+
+    def _update(self, key_hash: str, change: str, value: "AttributeValueTypeDef") -> None:
+        # One attribute at a time, so that no two operators undo each other's change.
+        with store_errors():
+            self._client.update_item(
+                TableName=self._name,
+                Key={"keyHash": {"S": key_hash}},
+                UpdateExpression=change,
+                ConditionExpression="attribute_exists(keyHash)",
+                ExpressionAttributeValues={":value": value},
+            )
+
+
+def _read(item: "Mapping[str, AttributeValueTypeDef]") -> ApiKey:
+    try:
+        return ApiKey(
+            key_hash=item["keyHash"]["S"],
+            key_id=item["keyId"]["S"],
+            user_id=item["userId"]["S"],
+            workspace_ids=frozenset(item["workspaceIds"]["SS"]),
+            created_at=item["createdAt"]["S"],
+            expires_at=item.get("expiresAt", {}).get("S"),
+            revoked_at=item.get("revokedAt", {}).get("S"),
+        )
+    except (AttributeError, KeyError, TypeError):
+        raise StoreUnavailableError("MalformedApiKey") from None

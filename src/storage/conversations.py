@@ -81,7 +81,7 @@ class ConversationTable:
             for item in answer["Items"]:
                 if len(page.documents) == query.limit:
                     return page.first(query.limit)
-                text = keep_messages(_read(partition, item), query.messages)
+                text = keep_messages(read_item(partition, item), query.messages)
                 size += len(text)
                 if size > max_bytes and page.documents:
                     return page.first(len(page.documents))
@@ -106,7 +106,7 @@ class ConversationTable:
             ConversationTooLargeError: its item would exceed 400 KB.
             ValueError: the workspace id is malformed, or a text is not valid Unicode.
         """
-        item = _item(workspace_id, conversation)
+        item = to_item(workspace_id, conversation)
         with store_errors():
             self._client.put_item(TableName=self._name, Item=item)
 
@@ -115,7 +115,12 @@ def _position(item: "Item", query: ConversationQuery) -> Position:
     return tuple(item[name]["S"] for name in query.key_names)
 
 
-def _read(partition: Partition, item: "Item") -> bytes:
+def read_item(partition: Partition, item: "Item") -> bytes:
+    """The canonical JSON of the conversation in an item of the partition.
+
+    Raises:
+        UnreadableConversationError: it is damaged.
+    """
     key = item["sk"]["S"]
     try:
         match item.get("document"):
@@ -128,7 +133,13 @@ def _read(partition: Partition, item: "Item") -> bytes:
         raise UnreadableConversationError((partition, key), str(error)) from None
 
 
-def _item(workspace_id: str, conversation: Conversation) -> "Item":
+def to_item(workspace_id: str, conversation: Conversation) -> "Item":
+    """The item that stores the conversation.
+
+    Raises:
+        ConversationTooLargeError: it would exceed 400 KB.
+        ValueError: the workspace id is malformed, or a text is not valid Unicode.
+    """
     texts = {
         "pk": partition_key(workspace_id, conversation.user_id),
         "sk": f"{to_instant(conversation.created_at)}#{conversation.id}",

@@ -24,7 +24,7 @@ from tests.api import (
     conversation,
     play,
 )
-from tests.conftest import embedded_dynamodb, put
+from tests.conftest import embedded_dynamodb, put, put_many
 
 
 def test_the_documented_example_comes_back_byte_for_byte(
@@ -128,7 +128,7 @@ def test_three_thousand_conversations_over_several_pages_come_complete_and_in_or
         minute = f"{number // 60 % 24:02}:{number % 60:02}"
         created = f"2024-12-{number // 1440 + 1:02}T{minute}:00Z"
         made.append(conversation(id=f"c{number:04}", messages=[message], createdAt=created))
-    put(table, *reversed(made))
+    put_many(table, made)
     answer = api.get()
     assert answer.json == list(reversed(made))
     assert len(answer.body) < 5_000_000
@@ -330,6 +330,10 @@ def test_a_conversation_over_400_kb_is_refused_by_name(table: ConversationTable)
         table.put("demo", large(420_000))
 
 
+def only(name: str, value: str | list[str]) -> dict[str, Any]:
+    return {name: value}
+
+
 def test_each_parameter_is_refused_by_name_when_wrong(api: Api) -> None:
     wrong: dict[str, list[str | list[str]]] = {
         "limit": [
@@ -363,7 +367,7 @@ def test_each_parameter_is_refused_by_name_when_wrong(api: Api) -> None:
     }
     for name, values in wrong.items():
         for value in values:
-            detail = assert_problem(api.get(**{name: value}), 400, "invalid_parameter")
+            detail = assert_problem(api.get(**only(name, value)), 400, "invalid_parameter")
             assert detail.startswith(f"The query parameter {name} must be one ")
 
 
@@ -379,22 +383,22 @@ def test_a_wrong_cursor_is_an_invalid_cursor(api: Api, cursor: str | list[str]) 
 
 @pytest.mark.parametrize("name", ["limits", "Limit", "createdAt", "agent_id", "_", "offset"])
 def test_an_unknown_parameter_is_refused_and_never_ignored(api: Api, name: str) -> None:
-    detail = assert_problem(api.get(**{name: "1"}), 400, "unknown_parameter")
+    detail = assert_problem(api.get(**only(name, "1")), 400, "unknown_parameter")
     assert detail.startswith(f"There is no query parameter {name};")
     assert "createdAtGe" in detail
 
 
 def test_a_key_in_place_of_a_parameter_is_not_repeated(api: Api) -> None:
     key = "tk_DemoKeyOfTheDocumentedUser4IfRzy"
-    assert key not in assert_problem(api.get(**{key: ""}), 400, "unknown_parameter")
+    assert key not in assert_problem(api.get(**only(key, "")), 400, "unknown_parameter")
 
 
 def test_a_range_that_ends_before_it_begins_is_refused(api: Api) -> None:
     early, late = "2024-12-01T08:45:00Z", "2024-12-01T08:45:01Z"
     for name in ("createdAt", "updatedAt"):
-        reversed_ = {f"{name}Ge": late, f"{name}Lt": early}
+        reversed_: dict[str, Any] = {f"{name}Ge": late, f"{name}Lt": early}
         assert f"{name}Ge" in assert_problem(api.get(**reversed_), 400, "invalid_parameter")
-        empty = {f"{name}Ge": early, f"{name}Lt": early}
+        empty: dict[str, Any] = {f"{name}Ge": early, f"{name}Lt": early}
         assert api.get(**empty).ids == []
 
 

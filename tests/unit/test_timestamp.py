@@ -66,13 +66,13 @@ def test_an_instant_is_cut_to_milliseconds(text: str, instant: str) -> None:
         "9999-12-31T23:59:59-00:01",
         "2024-12-01T08:45:00Z\n",
         " 2024-12-01T08:45:00Z",
-        "２０２４-12-01T08:45:00Z",
+        "\uff12\uff10\uff12\uff14-12-01T08:45:00Z",
         "20241201T084500Z",
         "+2024-12-01T08:45:00Z",
     ],
 )
 def test_what_is_no_strict_rfc_3339_timestamp_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match="^must be "):
+    with pytest.raises(ValueError, match="must be"):
         to_utc(text)
 
 

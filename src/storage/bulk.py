@@ -1,0 +1,260 @@
+"""What the operator's console does to the tables: many conversations at once, with patience."""
+
+import random
+import time
+from collections.abc import Callable, Iterator, Sequence
+from http import HTTPStatus
+from threading import Event
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import boto3
+from botocore import exceptions
+from botocore.config import Config
+from botocore.parsers import ResponseParserError
+
+from domain.caller import WORKSPACE_ID, require_id
+from domain.errors import StoreError, StoreUnavailableError, UnreadableConversationError
+from storage.conversations import read_item
+from storage.dynamodb import store_errors
+from storage.query import Partition, partition_key
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+    from mypy_boto3_dynamodb.type_defs import (
+        AttributeValueTypeDef,
+        QueryInputTypeDef,
+        QueryOutputTypeDef,
+        ScanInputTypeDef,
+        ScanOutputTypeDef,
+        WriteRequestOutputTypeDef,
+        WriteRequestTypeDef,
+    )
+
+    from storage.conversations import Item
+
+    _Answer = QueryOutputTypeDef | ScanOutputTypeDef
+
+_T = TypeVar("_T")
+_Start = dict[str, Any]  # where the next page begins: `ExclusiveStartKey`
+
+BATCH = 25  # AWS limit of BatchWriteItem: 25 items, and 16 MB, which as many items cannot exceed
+THREADS = 16
+_PATIENCE_SECONDS = 300.0
+_LONGEST_PAUSE_SECONDS = 10.0
+_PASSING_CODES = frozenset(
+    {
+        *("LimitExceededException", "ProvisionedThroughputExceededException"),
+        *("RequestLimitExceeded", "ThrottlingException", "TransactionConflictException"),
+    }
+)
+_PASSING_ERRORS = (
+    exceptions.ConnectionError,
+    exceptions.HTTPClientError,
+    ResponseParserError,
+)
+
+
+def client(profile: str | None, region: str | None, *, attempts: int = 4) -> "DynamoDBClient":
+    """A client with more patience than a function's, which many threads may share.
+
+    Args:
+        profile, region: those of the AWS configuration if `None`.
+
+    Raises:
+        StoreError: no region is known, or the profile does not exist.
+    """
+    config = Config(
+        connect_timeout=5,
+        read_timeout=20,
+        retries={"mode": "standard", "total_max_attempts": attempts},
+        max_pool_connections=THREADS,
+        tcp_keepalive=True,
+    )
+    with store_errors():
+        session = boto3.Session(profile_name=profile, region_name=region)
+        return session.client("dynamodb", config=config)
+
+
+def stack_outputs(stack: str, profile: str | None, region: str | None) -> dict[str, str]:
+    """The outputs of a CloudFormation stack by name.
+
+    Raises:
+        StoreError: there is no such stack, or AWS refuses to tell.
+    """
+    with store_errors():
+        session = boto3.Session(profile_name=profile, region_name=region)
+        (found,) = session.client("cloudformation").describe_stacks(StackName=stack)["Stacks"]
+        return {output["OutputKey"]: output["OutputValue"] for output in found.get("Outputs", ())}
+
+
+class Bulk:
+    """The table of conversations, for an operator: waits until DynamoDB takes what it throttles.
+
+    Its client makes one attempt of each call, since the pauses between them are made here.
+    Every method raises `StoreError` when DynamoDB refuses, when it has taken nothing for five
+    minutes, or when it has to wait after `stop` is set.
+    """
+
+    def __init__(self, client: "DynamoDBClient", name: str, stop: Event) -> None:
+        self._client = client
+        self._name = name
+        self._stop = stop
+
+    def check(self) -> None:
+        """Reads nothing: raises if the table is not there, not the right one, or out of reach."""
+        key: dict[str, AttributeValueTypeDef] = {"pk": {"S": "-"}, "sk": {"S": "-"}}
+        self._patiently(
+            lambda: self._client.get_item(TableName=self._name, Key=key), seconds=10
+        )
+
+    def put_newer(self, items: "Sequence[Item]") -> int:
+        """Stores each item, unless one is stored that is the same or newer.
+
+        Returns:
+            How many it stored.
+        """
+        return sum(map(self._put_newer, items))
+
+    def _put_newer(self, item: "Item") -> bool:
+        tried = False
+
+        def put() -> bool:
+            nonlocal tried
+            again, tried = tried, True
+            try:
+                with store_errors():
+                    self._client.put_item(
+                        TableName=self._name,
+                        Item=item,
+                        ConditionExpression="attribute_not_exists(pk) OR updatedKey < :updatedKey",
+                        ExpressionAttributeValues={":updatedKey": item["updatedKey"]},
+                        ReturnValuesOnConditionCheckFailure="ALL_OLD",
+                    )
+            except StoreError as error:
+                if error.reason != "ConditionalCheckFailedException":
+                    raise
+                # What an earlier try stored, whose answer was lost, is stored by us.
+                cause = error.__cause__
+                return (
+                    again
+                    and isinstance(cause, exceptions.ClientError)
+                    and cause.response.get("Item") == item
+                )
+            return True
+
+        return self._patiently(put)
+
+    def put(self, items: "Sequence[Item]") -> int:
+        """Stores up to `BATCH` items of different keys, whatever is stored. Returns how many."""
+        self._write([{"PutRequest": {"Item": item}} for item in items])
+        return len(items)
+
+    def delete(self, keys: "Sequence[Item]") -> None:
+        """Deletes the items with these keys."""
+        for start in range(0, len(keys), BATCH):
+            batch = keys[start : start + BATCH]
+            self._write([{"DeleteRequest": {"Key": key}} for key in batch])
+
+    def _write(self, requests: "Sequence[WriteRequestTypeDef]") -> None:
+        left: Sequence[WriteRequestTypeDef | WriteRequestOutputTypeDef] = requests
+
+        def write() -> None:
+            nonlocal left
+            with store_errors():
+                answer = self._client.batch_write_item(RequestItems={self._name: left})
+            if "UnprocessedItems" not in answer:  # an answer cut off on the way raises nothing
+                raise StoreUnavailableError("IncompleteAnswer")
+            left = answer["UnprocessedItems"].get(self._name, [])
+            if left:
+                raise StoreUnavailableError("UnprocessedItems")
+
+        self._patiently(write)
+
+    def keys(self, workspace_id: str, user_id: str) -> "Iterator[Item]":
+        """The keys of a user's conversations in a workspace, oldest first.
+
+        Raises:
+            ValueError: an identifier is malformed.
+        """
+        return self._query(partition_key(workspace_id, user_id), "pk, sk")
+
+    def documents(
+        self, workspace_id: str, user_id: str | None = None
+    ) -> Iterator[bytes | UnreadableConversationError]:
+        """The canonical JSON of each conversation of a user, or of all users, in a workspace.
+
+        In place of one that is damaged comes its error.
+
+        Raises:
+            ValueError: an identifier is malformed.
+        """
+        if user_id is None:
+            items = self._scan(f"{require_id(workspace_id, WORKSPACE_ID)}#")
+        else:
+            items = self._query(partition_key(workspace_id, user_id), "pk, sk, document")
+        for item in items:
+            try:
+                yield read_item(Partition(item["pk"]["S"]), item)
+            except UnreadableConversationError as error:
+                yield error
+
+    def _query(self, partition: Partition, attributes: str) -> "Iterator[Item]":
+        request: QueryInputTypeDef = {
+            "TableName": self._name,
+            "ConsistentRead": True,
+            "KeyConditionExpression": "pk = :pk",
+            "ExpressionAttributeValues": {":pk": {"S": partition}},
+            "ProjectionExpression": attributes,
+        }
+        return self._items(lambda start: self._client.query(**{**request, **start}))
+
+    def _scan(self, prefix: str) -> "Iterator[Item]":
+        request: ScanInputTypeDef = {
+            "TableName": self._name,
+            "ConsistentRead": True,
+            "FilterExpression": "begins_with(pk, :prefix)",
+            "ExpressionAttributeValues": {":prefix": {"S": prefix}},
+            "ProjectionExpression": "pk, sk, document",
+        }
+        return self._items(lambda start: self._client.scan(**{**request, **start}))
+
+    def _items(self, read: Callable[["_Start"], "_Answer"]) -> "Iterator[Item]":
+        start: _Start = {}
+
+        def page() -> _Answer:
+            with store_errors():
+                answer = read(start)
+            if "Items" not in answer:  # an answer cut off on the way raises nothing
+                raise StoreUnavailableError("IncompleteAnswer")
+            return answer
+
+        while True:
+            answer = self._patiently(page)
+            yield from answer["Items"]
+            if not (last := answer.get("LastEvaluatedKey")):
+                return
+            start = {"ExclusiveStartKey": last}
+
+    def _patiently(self, call: Callable[[], _T], seconds: float = _PATIENCE_SECONDS) -> _T:
+        """What the call returns, made again after longer and longer pauses while it may succeed."""
+        end = time.monotonic() + seconds
+        pause = 0.05
+        while True:
+            try:
+                return call()
+            except StoreError as error:
+                if not _passes(error) or time.monotonic() > end:
+                    raise
+                # Random, so that what was throttled together does not come again together.
+                if self._stop.wait(pause * random.uniform(0.5, 1)):  # noqa: S311 - no secret
+                    raise
+                pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
+
+
+def _passes(error: StoreError) -> bool:
+    """Whether the error may go by itself: throttling, a fault of AWS, or of the way to it."""
+    cause = error.__cause__
+    if isinstance(cause, exceptions.ClientError):
+        status = cause.response["ResponseMetadata"]["HTTPStatusCode"]
+        return error.reason in _PASSING_CODES or status >= HTTPStatus.INTERNAL_SERVER_ERROR
+    return cause is None or isinstance(cause, _PASSING_ERRORS)

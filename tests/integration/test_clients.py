@@ -1,0 +1,193 @@
+"""A large list over real HTTP, as the clients that people use read it."""
+
+import json
+import os
+import random
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+import requests
+
+from ops import serve
+from ops.demo import KEYS
+from ops.environment import environment
+from ops.serve import LocalApi
+from storage.conversations import ConversationTable
+from storage.dynamodb import client
+from tests.api import Answer, assert_problem, conversation
+from tests.conftest import put_many
+
+KEY = KEYS[0].key
+HEADERS = {"x-api-key": KEY, "x-workspace-id": "demo-mine"}
+COUNT = 10_000
+
+
+def dialogue(number: int, words: random.Random) -> dict[str, Any]:
+    """A conversation of about 1.2 KB whose text is like that of people."""
+    texts = [" ".join(words.choices(WORDS, k=words.randint(8, 30))) for _ in range(3)]
+    stamp = f"2024-{number % 12 + 1:02}-{number % 28 + 1:02}T{number % 24:02}:{number % 60:02}:00Z"
+    messages = [
+        conversation()["messages"][0] | {"_id": f"{number:020x}{place:04x}", "message": text}
+        for place, text in enumerate(texts)
+    ]
+    return conversation(id=f"{number:024x}", messages=messages, createdAt=stamp, updatedAt=stamp)
+
+
+WORDS = [
+    "hello",
+    "thanks",
+    "order",
+    "parcel",
+    "refund",
+    "delivery",
+    "tomorrow",
+    "invoice",
+    "please",
+    "could",
+    "you",
+    "help",
+    "me",
+    "with",
+    "my",
+    "the",
+    "a",
+    "it",
+    "was",
+    "broken",
+    "arrived",
+    "late",
+    "again",
+    "number",
+    "account",
+    "email",
+    "today",
+    "why",
+    "not",
+    "yes",
+    "no",
+    "great",
+    "grazie",
+    "obrigado",
+    "danke",
+    "ありがとう",
+    "спасибо",
+    "谢谢",
+    "merci",
+    "🙂",
+    "👍",
+    "مرحبا",
+]
+
+
+@pytest.fixture(scope="module")
+def local() -> Iterator[LocalApi]:
+    """The local API, with 10,000 conversations in the workspace demo-mine."""
+    words = random.Random(1)  # noqa: S311 - the same conversations each time
+    with serve.running() as api, environment(api.environment):
+        table = ConversationTable(client(), os.environ["CONVERSATIONS_TABLE"])
+        put_many(table, [dialogue(number, words) for number in range(COUNT)], "demo-mine")
+        yield api
+
+
+@pytest.fixture(scope="module")
+def whole(local: LocalApi) -> bytes:
+    """All of it, as httpx reads it."""
+    response = httpx.get(local.endpoint, headers=HEADERS, timeout=60)
+    assert response.headers["content-encoding"] == "gzip"
+    return response.content
+
+
+def test_ten_thousand_conversations_come_whole_with_gzip(whole: bytes) -> None:
+    conversations = json.loads(whole)
+    assert len(conversations) == COUNT
+    assert 11_000_000 < len(whole) < 14_000_000
+    keys = [(made["createdAt"], made["_id"]) for made in conversations]
+    assert keys == sorted(keys, reverse=True)
+
+
+def test_the_pages_together_are_byte_for_byte_the_whole(local: LocalApi, whole: bytes) -> None:
+    pages, url = [], f"{local.endpoint}?limit=1000"
+    with httpx.Client(headers=HEADERS, timeout=60) as session:
+        while url:
+            response = session.get(url)
+            pages.append(response.content)
+            url = response.links.get("next", {}).get("url", "")
+    assert len(pages) == COUNT // 1000
+    assert b"[" + b",".join(page[1:-1] for page in pages) + b"]" == whole
+
+
+def test_without_gzip_it_is_a_413_that_says_what_to_do(local: LocalApi) -> None:
+    headers = HEADERS | {"Accept-Encoding": "identity"}
+    response = httpx.get(local.endpoint, headers=headers, timeout=60)
+    answer = Answer(response.status_code, response.headers, response.content)
+    detail = assert_problem(answer, 413, "response_too_large")
+    assert "Accept-Encoding: gzip" in detail
+    assert "limit" in detail
+
+
+def test_requests_reads_the_gzip_answer(local: LocalApi, whole: bytes) -> None:
+    response = requests.get(local.endpoint, headers=HEADERS, timeout=60)
+    assert response.headers["content-encoding"] == "gzip"
+    assert response.content == whole
+
+
+def test_curl_reads_the_gzip_answer(local: LocalApi, whole: bytes) -> None:
+    if not (curl := shutil.which("curl")):
+        pytest.skip("curl is not on this machine")
+    lines = [f"-H{name}: {value}" for name, value in HEADERS.items()]
+    command = [curl, "-sS", "--compressed", *lines, local.endpoint]
+    assert subprocess.run(command, capture_output=True, check=True).stdout == whole  # noqa: S603
+    identity = [curl, "-sS", *lines, "-i", f"{local.endpoint}?limit=1000"]
+    answer = subprocess.run(identity, capture_output=True, check=True).stdout  # noqa: S603
+    head, _, body = answer.partition(b"\r\n\r\n")
+    assert b"content-encoding" not in head.lower()
+    assert whole.startswith(body[:-1])
+
+
+def test_node_s_fetch_reads_the_gzip_answer(local: LocalApi, whole: bytes) -> None:
+    if not (node := shutil.which("node")):
+        pytest.skip("Node is not on this machine")
+    script = """
+        const [url, headers] = process.argv.slice(1);
+        const response = await fetch(url, {headers: JSON.parse(headers)});
+        if (response.headers.get("content-encoding") !== "gzip") throw new Error("no gzip");
+        process.stdout.write(await response.text());
+    """
+    command = [node, "--input-type=module", "-e", script, local.endpoint, json.dumps(HEADERS)]
+    assert subprocess.run(command, capture_output=True, check=True).stdout == whole  # noqa: S603
+
+
+def test_a_client_that_names_no_encoding_gets_identity(local: LocalApi, whole: bytes) -> None:
+    # `requests` and httpx name some by themselves; None takes that away.
+    headers: dict[str, Any] = HEADERS | {"Accept-Encoding": None}
+    response = requests.get(f"{local.endpoint}?limit=100", headers=headers, timeout=60)
+    assert "content-encoding" not in response.headers
+    assert whole.startswith(response.content[:-1])
+
+
+MEASURE = """
+import json, resource, sys
+from tests.api import Api
+answer = Api(workspaces="demo-mine").get("demo-mine", headers={"Accept-Encoding": "gzip"})
+assert answer.status == 200, answer.body
+peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+print(json.dumps({"bytes": len(answer.body), "peak_kib": peak}))
+"""
+
+
+def test_twenty_megabytes_are_served_within_512_mb(local: LocalApi) -> None:
+    with environment(local.environment):
+        table = ConversationTable(client(), os.environ["CONVERSATIONS_TABLE"])
+        words = random.Random(2)  # noqa: S311 - the same conversations each time
+        more = [dialogue(number, words) for number in range(COUNT, COUNT + 7_000)]
+        put_many(table, more, "demo-mine")
+        command = [sys.executable, "-c", MEASURE]
+        done = subprocess.run(command, capture_output=True, check=True)  # noqa: S603
+    measured = json.loads(done.stdout.splitlines()[-1])
+    assert measured["bytes"] > 20_000_000
+    assert measured["peak_kib"] < 512 * 1024

@@ -1,0 +1,104 @@
+"""The README's loop for incremental sync, against updates that go on, and an index that lags."""
+
+import re
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import httpx
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from handlers import list_conversations
+from storage.conversations import ConversationTable
+from tests.api import Api, conversation
+from tests.conftest import embedded_dynamodb, put
+
+README = Path(__file__).parents[2] / "README.md"
+START = datetime(2024, 12, 1, tzinfo=UTC)
+LAG = timedelta(seconds=5)
+
+Sync = Callable[[httpx.Client, dict[str, Any], datetime], datetime]
+
+
+def readme_sync() -> Sync:
+    (code,) = re.findall(r"```python\n(.*?def sync\(.*?)```", README.read_text(), re.DOTALL)
+    names: dict[str, Any] = {}
+    exec(code, names)  # noqa: S102 - the README's own code
+    return names["sync"]  # type: ignore[no-any-return]
+
+
+class LaggingIndex:
+    """A DynamoDB client whose index shows each update up to `LAG` after it was written."""
+
+    def __init__(self, client: Any) -> None:
+        self.client = client
+        self.clock = START
+
+    def query(self, **request: Any) -> Any:
+        answer = self.client.query(**request)
+        if "IndexName" in request:
+            answer["Items"] = [
+                item for item in answer["Items"] if self.shows(item["updatedKey"]["S"])
+            ]
+        return answer
+
+    def shows(self, key: str) -> bool:
+        lag = LAG * Random(key).random()  # noqa: S311 - some come sooner than others
+        return datetime.fromisoformat(key.partition("#")[0]) + lag <= self.clock
+
+
+def over_http(api: Api) -> httpx.Client:
+    """A client whose requests the endpoint's handler answers."""
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        headers = {name: request.headers[name] for name in ("accept-encoding",)}
+        made = api.get(headers=headers, **dict(request.url.params))
+        sent = {name: made.headers[name] for name in made.headers if name != "content-encoding"}
+        return httpx.Response(made.status, headers=sent, content=made.body)
+
+    return httpx.Client(transport=httpx.MockTransport(answer), base_url="https://api.example")
+
+
+@settings(max_examples=15)
+@given(st.integers(0, 2**32), st.integers(1, 3))
+def test_the_loop_of_the_readme_misses_no_update(seed: int, page: int) -> None:
+    random = Random(seed)  # noqa: S311 - hypothesis chooses the seed
+    with embedded_dynamodb() as dynamodb, pytest.MonkeyPatch.context() as patch:
+        lagging = LaggingIndex(dynamodb)
+        table = ConversationTable(dynamodb, "ConversationsTable")
+        read = ConversationTable(lagging, "ConversationsTable")  # type: ignore[arg-type]
+        patch.setattr(list_conversations, "table", lambda: read)
+        truth: dict[str, Any] = {}
+
+        def write() -> None:
+            """Something changes, now and then between two pages too."""
+            lagging.clock += timedelta(seconds=random.choice([0, 1, 3]))
+            now = lagging.clock.isoformat().replace("+00:00", "Z")
+            id_ = f"c{random.randrange(8)}"
+            made = truth.get(id_) or conversation(id=id_, createdAt=now)
+            truth[id_] = made | {"updatedAt": now, "agentId": str(random.random())}
+            put(table, truth[id_])
+
+        api = Api()
+        get = api.get
+
+        def get_and_write(*args: Any, **kwargs: Any) -> Any:
+            answer = get(*args, **kwargs | {"limit": str(page)})
+            if random.random() < 0.3:
+                write()
+            return answer
+
+        patch.setattr(api, "get", get_and_write)
+        sync, copy, since = readme_sync(), dict[str, Any](), START
+        for _ in range(4):
+            for _ in range(random.randrange(6)):
+                write()
+            since = sync(over_http(api), copy, since)
+        patch.setattr(api, "get", get)
+        lagging.clock += LAG + timedelta(seconds=1)
+        sync(over_http(api), copy, since)
+        assert copy == truth
