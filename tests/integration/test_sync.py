@@ -55,8 +55,8 @@ def over_http(api: Api) -> httpx.Client:
     """A client whose requests the endpoint's handler answers."""
 
     def answer(request: httpx.Request) -> httpx.Response:
-        headers = {name: request.headers[name] for name in ("accept-encoding",)}
-        made = api.get(headers=headers, **dict(request.url.params))
+        parameters: dict[str, Any] = dict(request.url.params)
+        made = api.get(**parameters)
         sent = {name: made.headers[name] for name in made.headers if name != "content-encoding"}
         return httpx.Response(made.status, headers=sent, content=made.body)
 
