@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from functools import cache
 from threading import Event
+from typing import Any
 from urllib.parse import urlsplit
 
 from domain.errors import StoreError
@@ -105,18 +106,35 @@ def _put_demo_data(names: Mapping[str, str]) -> None:
         bulk.put(items[start : start + BATCH])
 
 
+@cache
+def _hasten_moto() -> None:
+    # moto sorts all tables' items for each page, and asks five questions of a value before it
+    # compares two: a page of 10,000 conversations took 1.9 s of CPU, and takes 0.6 s without.
+    from moto.dynamodb.models.dynamo_type import DynamoType  # noqa: PLC0415
+    from moto.dynamodb.models.table import Table  # noqa: PLC0415
+
+    cast_value = vars(DynamoType)["cast_value"].fget
+    fast = property(lambda own: own.value if own.type == "S" else cast_value(own))
+    DynamoType.cast_value = fast  # type: ignore[assignment, method-assign]
+
+    all_items = Table.all_items
+
+    def by_texts(table: Table) -> list[Any]:
+        if not table.range_key_attr:
+            return all_items(table)
+        items = [item for partition in table.items.values() for item in partition.values()]
+        return sorted(items, key=lambda item: (item.hash_key.value, item.range_key.value))
+
+    Table.all_items = by_texts  # type: ignore[method-assign]
+
+
 @contextmanager
 def _embedded() -> Iterator[Variables]:
     # Imported here, since it takes a second that no other command needs to wait.
     from moto.backends import get_backend  # noqa: PLC0415
-    from moto.dynamodb.models.dynamo_type import DynamoType  # noqa: PLC0415
     from moto.moto_server.threaded_moto_server import ThreadedMotoServer  # noqa: PLC0415
 
-    _quicken_moto()
-    # moto asks five questions of a value before it compares two keys, and sorts a partition for
-    # each page: 10,000 conversations took it 14 s of CPU, and 9 s without the questions.
-    cast = DynamoType.cast_value.fget
-    DynamoType.cast_value = property(lambda own: own.value if own.type == "S" else cast(own))
+    _hasten_moto()
     logging.getLogger("werkzeug").setLevel(logging.ERROR)  # a line for every request
     server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
     server.start()
@@ -132,23 +150,6 @@ def _embedded() -> Iterator[Variables]:
     finally:
         server.stop()
         get_backend("dynamodb").reset()  # moto keeps its data in globals
-
-
-@cache
-def _quicken_moto() -> None:
-    """Has moto compare texts as texts.
-
-    It sorts its whole table at every read, and asks each value for its type five times: of 10,000
-    conversations a page took 3.4 s, over the timeout of `storage.dynamodb`; so it takes 1 s.
-    """
-    from moto.dynamodb.models.dynamo_type import DynamoType  # noqa: PLC0415 - as in `_embedded`
-
-    cast_value = DynamoType.cast_value.fget  # type: ignore[attr-defined]
-
-    def quick(value: DynamoType) -> object:
-        return value.value if value.type == "S" else cast_value(value)
-
-    DynamoType.cast_value = property(quick)  # type: ignore[assignment,method-assign]
 
 
 def _leading_to(endpoint: str) -> dict[str, str | None]:

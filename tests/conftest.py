@@ -12,9 +12,13 @@ os.environ |= {  # before the handlers are imported, as Lambda sets it
     "POWERTOOLS_METRICS_NAMESPACE": "Conversations",
 }
 
+import socket
+import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
@@ -33,6 +37,7 @@ from tests.api import Api
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
+MINISTACK = Path(os.environ.get("MINISTACK_VENV", ".venv-ministack")) / "bin" / "ministack"
 TABLES = load().tables
 settings.register_profile(
     "default",
@@ -58,6 +63,31 @@ def embedded_dynamodb() -> "Iterator[DynamoDBClient]":
 def dynamodb() -> "Iterator[DynamoDBClient]":
     with embedded_dynamodb() as made:
         yield made
+
+
+@pytest.fixture(scope="session")
+def ministack() -> Iterator[str]:
+    """The address of an emulator that is as strict as DynamoDB."""
+    if not MINISTACK.exists():
+        pytest.skip("ministack is not installed: run the tests with `make test`")
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    settings = {"BIND_HOST": "127.0.0.1", "GATEWAY_PORT": str(port), "SERVICES": "dynamodb"}
+    address = f"http://127.0.0.1:{port}"
+    with subprocess.Popen(  # noqa: S603 - our own emulator
+        [MINISTACK.absolute()],
+        env=os.environ | settings,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    ) as process:
+        try:
+            for _ in range(300):
+                with suppress(OSError), socket.create_connection(("127.0.0.1", port)):
+                    break
+                time.sleep(0.1)
+            yield address
+        finally:
+            process.terminate()
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ import requests
 from ops import serve
 from ops.demo import KEYS
 from ops.environment import environment
+from ops.local import ENDPOINT
 from ops.serve import LocalApi
 from storage.conversations import ConversationTable
 from storage.dynamodb import client
@@ -85,10 +86,14 @@ WORDS = [
 
 
 @pytest.fixture(scope="module")
-def local() -> Iterator[LocalApi]:
+def local(ministack: str) -> Iterator[LocalApi]:
     """The local API, with 10,000 conversations in the workspace demo-mine."""
     words = random.Random(1)  # noqa: S311 - the same conversations each time
-    with serve.running() as api, environment(api.environment):
+    with (
+        environment({ENDPOINT: ministack}),  # moto takes seconds a page of so many
+        serve.running() as api,
+        environment(api.environment),
+    ):
         table = ConversationTable(client(), os.environ["CONVERSATIONS_TABLE"])
         put_many(table, [dialogue(number, words) for number in range(COUNT)], "demo-mine")
         yield api

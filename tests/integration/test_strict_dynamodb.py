@@ -1,15 +1,9 @@
 """Pages, filters and sorts against an emulator that refuses what DynamoDB refuses."""
 
 import itertools
-import os
 import random
-import socket
-import subprocess
-import time
 from bisect import bisect_left
 from collections.abc import Callable, Iterator
-from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -24,33 +18,6 @@ from storage.conversations import ConversationTable
 from storage.dynamodb import client
 from tests.api import DOCUMENTED_USER, Answer, Api, conversation
 from tests.conftest import TABLES, put
-
-MINISTACK = Path(os.environ.get("MINISTACK_VENV", ".venv-ministack")) / "bin" / "ministack"
-
-
-@pytest.fixture(scope="module")
-def ministack() -> Iterator[str]:
-    """The address of an emulator that lives as long as the tests of this file."""
-    if not MINISTACK.exists():
-        pytest.skip("ministack is not installed: run the tests with `make test`")
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    settings = {"BIND_HOST": "127.0.0.1", "GATEWAY_PORT": str(port), "SERVICES": "dynamodb"}
-    address = f"http://127.0.0.1:{port}"
-    with subprocess.Popen(  # noqa: S603 - our own emulator
-        [MINISTACK.absolute()],
-        env=os.environ | settings,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    ) as process:
-        try:
-            for _ in range(300):
-                with suppress(OSError), socket.create_connection(("127.0.0.1", port)):
-                    break
-                time.sleep(0.1)
-            yield address
-        finally:
-            process.terminate()
 
 
 @pytest.fixture(scope="module")
