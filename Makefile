@@ -57,3 +57,16 @@ $(SAM_VENV)/bin/sam $(MINISTACK_VENV)/bin/ministack: $(BIN)/uv
 	$(BIN)/uv venv --quiet --allow-existing --python $(BIN)/python $(@:/bin/$(@F)=)
 	VIRTUAL_ENV=$(@:/bin/$(@F)=) $(BIN)/uv pip install --quiet --require-hashes --requirement requirements-$(@F).txt
 	@touch $@
+
+.PHONY: openapi contract
+openapi: $(BIN)/conversations ## Write docs/ anew from the code
+	@$(BIN)/conversations openapi
+
+contract: $(BIN)/conversations ## Run the clients made of docs/openapi.json against the local API
+	$(BIN)/pytest tests/contract
+
+# Without node its tests are skipped.
+test contract: tests/contract/node_modules
+tests/contract/node_modules: tests/contract/package-lock.json
+	@if command -v npm >/dev/null; then npm ci --prefix $(@D) --silent --no-audit --no-fund && touch $@; \
+	else echo "npm is missing: the TypeScript client and the linter of OpenAPI are not tested" >&2; fi

@@ -201,6 +201,7 @@ def banner(api: LocalApi) -> str:
     line = " ".join(f"{name}={api.environment[name]}" for name in shown if name in api.environment)
     return f"""\
 API        {api.endpoint}
+Docs       {api.url}/docs
 DynamoDB   {api.dynamodb}
 
 Keys for the x-api-key header

@@ -53,14 +53,14 @@ def _headers(*names: str) -> dict[str, Any]:
 def _problem(status: int) -> dict[str, Any]:
     codes = [code for code, own in _CODES.items() if own == status]
     properties = {
-        "type": {"enum": [f"urn:problem:conversations:{code}" for code in codes]},
+        "type": {"type": "string", "enum": [f"urn:problem:conversations:{code}" for code in codes]},
         "title": _TEXT,
-        "status": {"const": status},
+        "status": {"type": "integer", "const": status},
         "detail": {"type": "string", "description": "What to change."},
         "instance": {"type": "string", "description": "The request id as a URN."},
         "error": {
             "type": "object",
-            "properties": {"code": {"enum": codes}, "message": _TEXT},
+            "properties": {"code": {"type": "string", "enum": codes}, "message": _TEXT},
             "required": ["code", "message"],
         },
     }

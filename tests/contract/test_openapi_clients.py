@@ -1,0 +1,79 @@
+"""Programs that know the API from its OpenAPI document only, against the local API."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from ops import serve
+from ops.demo import BUSY_COUNT, KEYS
+from ops.serve import LocalApi
+
+HERE = Path(__file__).parent
+needs_node = pytest.mark.skipif(
+    not shutil.which("npm") or not (HERE / "node_modules").is_dir(),
+    reason="no node, or not installed: `make contract` runs this where there is node",
+)
+
+
+@pytest.fixture(scope="module")
+def local() -> Iterator[LocalApi]:
+    with serve.running() as api:
+        yield api
+
+
+def run(*command: str, cwd: Path = HERE, **variables: str) -> str:
+    """What the command prints; what it says shows where it fails."""
+    environment = {**os.environ, "REDOCLY_TELEMETRY": "off", **variables}
+    done = subprocess.run(  # noqa: S603
+        command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=900, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_schemathesis_finds_nothing_in_hundreds_of_requests(
+    local: LocalApi, tmp_path: Path
+) -> None:
+    printed = run(
+        str(Path(sys.executable).with_name("schemathesis")),
+        *("--config-file", str(HERE / "schemathesis.toml")),
+        *("run", f"{local.url}/openapi.json"),
+        *("--header", f"x-api-key: {KEYS[0].key}"),
+        cwd=tmp_path,
+        SCHEMATHESIS_HOOKS="hooks",
+        PYTHONPATH=str(HERE),
+    )
+    assert "No issues found" in printed
+    generated = int(printed.partition("Test cases:\n  ")[2].split()[0])
+    assert generated > 400
+
+
+@needs_node
+def test_the_linter_finds_nothing() -> None:
+    run("npm", "run", "--silent", "lint")
+
+
+@needs_node
+def test_a_generated_typescript_client_lists_and_pages_through_the_demo_data(
+    local: LocalApi,
+) -> None:
+    run("npm", "run", "--silent", "generate")
+    run("npm", "run", "--silent", "build")
+    found = json.loads(run("node", "build/client.js", local.url, KEYS[0].key))
+    messages = found.pop("messages")
+    assert found == {
+        "count": BUSY_COUNT,
+        "sizes": [200, 200, 100],
+        "same": True,
+        "newest": found["newest"],
+        "refused": "invalid_parameter",
+        "unchanged": 304,
+    }
+    assert found["newest"].startswith("2024-12")
+    assert messages > BUSY_COUNT
