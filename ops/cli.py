@@ -1,0 +1,141 @@
+"""The console `conversations`."""
+
+import json
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from threading import Event
+from typing import Annotated, NoReturn
+
+import typer
+
+from ops import data, keys
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+    help="""The operator's console of `GET /v1/api/conversations`.
+
+    First, serve the API on this machine, with demo data, and paste the curl line that it prints:
+
+        conversations serve
+
+    Exit codes: 0 done, 1 the function failed, 2 wrong use or nothing to work with.""",
+)
+
+app.command()(data.load)
+app.command()(data.export)
+app.command()(data.delete)
+app.command()(data.get)
+app.add_typer(keys.app, name="keys")
+
+
+@app.command()
+def serve(
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 3000,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", help="Show what the functions log, not only on failure.")
+    ] = False,
+) -> None:
+    """Serve the API on http://127.0.0.1:PORT with demo data, until Ctrl-C.
+
+    The real handlers, authorizer first, behind a small API Gateway that does what template.yaml
+    says. Edits of src/ are picked up. DynamoDB is embedded, and forgets everything at the end; with
+    AWS_ENDPOINT_URL_DYNAMODB set, the one at that address is used and filled with the demo data.
+    """
+    from ops import serve as local  # noqa: PLC0415 - help and errors need not wait for it
+
+    stop = Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _interrupt)
+    try:
+        with _explained(), local.running(port, verbose=verbose) as api:
+            print(local.banner(api), end="", flush=True)
+            stop.wait()
+    except KeyboardInterrupt:
+        raise typer.Exit from None
+
+
+@app.command()
+def invoke(
+    event: Annotated[
+        Path, typer.Argument(exists=True, dir_okay=False, help="A file with one event.")
+    ],
+) -> None:
+    """Play an event of API Gateway in the real runtime of Lambda, without Docker.
+
+    The answer goes to stdout, the log to stderr. The data is that of `serve`. Linux only.
+
+        conversations invoke events/list.json
+    """
+    from ops import emulator, local, template  # noqa: PLC0415 - as in `serve`
+
+    deployment = template.load()
+    with _explained():
+        try:
+            content = json.loads(event.read_bytes())
+            function = deployment.function_for(content)
+        except (AttributeError, TypeError, ValueError) as error:
+            _fail(f"{event} cannot be played: {error}.")
+        emulator.executable()
+        with local.demo_data(deployment) as variables:
+            answer = emulator.play(content, function, variables)
+    print(json.dumps(answer, indent=2, ensure_ascii=False))
+    if "errorType" in answer:
+        raise typer.Exit(1)
+
+
+@app.command()
+def seed() -> None:
+    """Make the tables and put the demo data where AWS_ENDPOINT_URL_DYNAMODB points.
+
+    For a DynamoDB Local that `sam local` uses. Repeating it changes nothing.
+
+        AWS_ENDPOINT_URL_DYNAMODB=http://127.0.0.1:8000 conversations seed
+    """
+    from ops import local, template  # noqa: PLC0415 - as in `serve`
+
+    endpoint = os.environ.get(local.ENDPOINT)
+    if not endpoint:
+        _fail(f"Set {local.ENDPOINT} to the address of a DynamoDB Local: the demo data stays here.")
+    deployment = template.load()
+    with _explained():
+        local.fill(deployment, local.given(endpoint))
+    print(f"{' and '.join(deployment.tables)} at {endpoint} hold the demo data.")
+
+
+@app.command()
+def openapi() -> None:
+    """Write docs/ anew from the code: the OpenAPI document, its Markdown, and llms.txt."""
+    from ops import docs  # noqa: PLC0415 - as in `serve`
+
+    written = [file.name for file in docs.write()]
+    print(f"docs/: {', '.join(written)} written." if written else "docs/ is as the code says.")
+
+
+@contextmanager
+def _explained() -> Iterator[None]:
+    """Ends the command with one line for what its user can mend."""
+    from ops import emulator, local, serve  # noqa: PLC0415 - as in `serve`
+
+    try:
+        yield
+    except (
+        emulator.NoEmulatorError,
+        local.UnusableEndpointError,
+        serve.UnusablePortError,
+    ) as error:
+        _fail(str(error))
+
+
+def _fail(message: str) -> NoReturn:
+    typer.echo(message, err=True)
+    raise typer.Exit(2)
+
+
+def _interrupt(*_: object) -> NoReturn:
+    raise KeyboardInterrupt

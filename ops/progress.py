@@ -1,0 +1,92 @@
+"""What an operator sees of long work, and how Ctrl-C ends it."""
+
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from threading import Event
+from types import FrameType
+from typing import Self, TypeVar
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+_T = TypeVar("_T")
+_LINE_SECONDS, _BAR_SECONDS = 10.0, 0.1
+
+
+class Stop:
+    """Ctrl-C, seen only between two records, or while one is waited for."""
+
+    def __init__(self, event: Event) -> None:
+        self._event = event
+        self._waiting = False
+
+    @contextmanager
+    def listening(self) -> Iterator[None]:
+        """Takes Ctrl-C from here to the end of the `with` block; a second one as usual."""
+        before = signal.signal(signal.SIGINT, self._interrupt)
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGINT, before)
+
+    def between(self, records: Iterator[_T]) -> Iterator[_T]:
+        """The records, until Ctrl-C raises `KeyboardInterrupt`."""
+        while True:
+            self._waiting = True
+            if self._event.is_set():
+                raise KeyboardInterrupt
+            record = next(records, None)
+            self._waiting = False
+            if record is None:
+                return
+            yield record
+
+    def _interrupt(self, _signal: int, _frame: FrameType | None) -> None:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        self._event.set()
+        if self._waiting:
+            raise KeyboardInterrupt
+
+
+class Progressing:
+    """A file's bar, with rate and time left, on a terminal; else a line from time to time."""
+
+    def __init__(self, name: str, size: int) -> None:
+        """Begins it, on stderr. A size of 0 is unknown."""
+        self._name, self._size = name, size
+        self._start = self._shown = time.monotonic()
+        console = Console(stderr=True)
+        self._is_terminal = console.is_terminal
+        self._bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TextColumn("{task.fields[done]}"),
+            TimeRemainingColumn(),
+            console=console,
+            transient=True,
+            disable=not self._is_terminal,
+        )
+        self._task = self._bar.add_task(name, total=size or None, done="")
+
+    def __enter__(self) -> Self:
+        self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.stop()
+
+    def update(self, records: int, position: int) -> None:
+        """Tells how far it is, in records and in bytes, if that has not been told of late."""
+        now = time.monotonic()
+        if now - self._shown < (_BAR_SECONDS if self._is_terminal else _LINE_SECONDS):
+            return
+        self._shown = now
+        done = f"{records:,} records, {records / (now - self._start):,.0f}/s"
+        if self._is_terminal:
+            self._bar.update(self._task, completed=position, done=done)
+        else:
+            share = f", {100 * position // self._size}%" if self._size else ""
+            print(f"{self._name}: {done}{share}", file=sys.stderr, flush=True)
