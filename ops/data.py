@@ -17,6 +17,7 @@ from ops.tables import Tables, fail, with_tables
 
 if TYPE_CHECKING:
     from ops.load import Summary, Write
+    from storage.conversations import Item
 
 Workspace = Annotated[str, typer.Option(metavar="ID", help="The workspace.")]
 User = Annotated[str, typer.Option(metavar="ID", help="The user, as `userId` has it.")]
@@ -203,7 +204,9 @@ def delete(  # noqa: PLR0913, PLR0917 - as above
         fail("--with-keys is for all of a user's conversations: leave out --id.")
     found = list(tables.conversations.keys(workspace, user))
     if ids:
-        found = [key for key in found if key["sk"]["S"].partition("#")[2] in ids]
+        found = [key for key in found if _id(key) in ids]
+        for absent in set(ids).difference(map(_id, found)):
+            typer.echo(f"There is no conversation {absent}.", err=True)
     keys = [key for key in tables.api_keys.all() if key.user_id == user] if with_keys else []
     typer.echo(_intention(workspace, user, [key["sk"]["S"] for key in found]), err=True)
     for key in keys:
@@ -219,6 +222,10 @@ def delete(  # noqa: PLR0913, PLR0917 - as above
         print(json.dumps({"conversations": len(found), "keys": len(keys)}))
     else:
         print(f"Deleted {len(found):,} conversations and {len(keys):,} keys.")
+
+
+def _id(key: "Item") -> str:
+    return key["sk"]["S"].partition("#")[2]
 
 
 def _intention(workspace: str, user: str, sort_keys: Sequence[str]) -> str:
@@ -258,10 +265,11 @@ def get(
     Exit codes: 0 shown, 1 the endpoint answers with an error, 2 wrong use or no table.
     """
     check_user(user)
-    pairs = [parse_qsl(one, keep_blank_values=True) for one in query or ()]
-    if not all(len(pair) == 1 for pair in pairs):
+    pairs = [one.partition("=") for one in query or ()]
+    if not all(equals for _, equals, _ in pairs):
         fail("A query parameter looks like limit=10.")
-    status, headers, body = _answer(tables, workspace, user, urlencode([pair[0] for pair in pairs]))
+    parameters = urlencode([(name, value) for name, _, value in pairs])
+    status, headers, body = _answer(tables, workspace, user, parameters)
     if status != HTTPStatus.OK:
         typer.echo(f"{status}: {json.loads(body)['detail']}", err=True)
         raise typer.Exit(1)

@@ -1,0 +1,339 @@
+"""The console's export, delete, get and keys."""
+
+import json
+import re
+import shlex
+import signal
+import subprocess
+import sys
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import boto3
+import httpx
+import pytest
+from typer.testing import CliRunner, Result
+
+from domain.timestamp import to_instant
+from handlers import authorize
+from ops.cli import app
+from storage.api_keys import ApiKeyTable
+from storage.conversations import ConversationTable
+from tests.api import DOCUMENTED, DOCUMENTED_USER, conversation
+from tests.conftest import put
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+pytestmark = pytest.mark.usefixtures("dynamodb")
+OTHER_USER = "another"
+
+
+def run(*arguments: str, stdin: str | None = None) -> Result:
+    return CliRunner().invoke(app, arguments, input=stdin)
+
+
+def done(*arguments: str) -> Any:
+    """What a command says in JSON."""
+    result = run(*arguments, "--json")
+    assert result.exit_code == 0, result.output
+    return json.loads(result.stdout)
+
+
+def refused(*arguments: str, stdin: str | None = None) -> str:
+    """The one line of a command that was used wrongly."""
+    result = run(*arguments, stdin=stdin)
+    assert (result.exit_code, result.stdout.strip()) == (2, "")
+    return result.stderr
+
+
+def exported(*arguments: str) -> list[Any]:
+    result = run("export", "--workspace", "demo", *arguments)
+    assert result.exit_code == 0, result.output
+    return [json.loads(line) for line in result.stdout.splitlines()]
+
+
+def caller(key: str) -> set[str] | None:
+    """The workspaces that the authorizer lets a key read."""
+    found = authorize.identify({"x-api-key": key})
+    return None if found is None else set(found.workspace_ids)
+
+
+# export
+
+
+def test_export_writes_a_workspace_or_one_of_its_users(table: ConversationTable) -> None:
+    mine = [conversation(id=str(number)) for number in range(3)]
+    others = conversation(userId=OTHER_USER)
+    put(table, *mine, others)
+    put(table, DOCUMENTED, workspace="demo-busy")
+    put(table, DOCUMENTED, workspace="dem")
+    assert sorted(exported(), key=str) == sorted([*mine, others], key=str)
+    assert exported("--user", DOCUMENTED_USER) == mine
+    assert exported("--user", "nobody") == []
+
+
+def test_export_goes_on_after_a_damaged_conversation_and_names_it(
+    table: ConversationTable, dynamodb: "DynamoDBClient"
+) -> None:
+    put(table, DOCUMENTED)
+    keys = {"pk": {"S": "demo#u"}, "sk": {"S": "2024-12-01T08:45:00.000Z#bad"}}
+    dynamodb.put_item(TableName="ConversationsTable", Item={**keys, "document": {"S": "SECRET"}})
+    result = run("export", "--workspace", "demo")
+    assert result.exit_code == 1
+    assert json.loads(result.stdout) == DOCUMENTED
+    assert "demo#u" in result.stderr
+    assert "SECRET" not in result.stderr
+
+
+# delete
+
+
+def test_delete_says_what_asks_and_deletes(table: ConversationTable) -> None:
+    put(table, DOCUMENTED, conversation(id="2", createdAt="2024-12-31T08:45:00Z"))
+    put(table, conversation(userId=OTHER_USER))
+    command = ("delete", "--workspace", "demo", "--user", DOCUMENTED_USER)
+    result = run(*command, stdin="n\n")
+    assert result.exit_code == 1
+    said = (
+        f"2 conversations of user {DOCUMENTED_USER} in workspace demo, created from 2024-12-01 to"
+    )
+    assert said in result.stderr
+    assert "Nothing is deleted." in result.stderr
+    assert "--yes" in refused(*command, stdin="")
+    assert len(exported()) == 3
+    assert "Deleted 2 conversations" in run(*command, stdin="y\n").stdout
+    assert exported() == [conversation(userId=OTHER_USER)]
+    assert done(*command, "--yes") == {"conversations": 0, "keys": 0}
+
+
+def test_delete_takes_single_conversations(table: ConversationTable) -> None:
+    states = [conversation(id="1"), conversation(id="1", createdAt="2024-12-02T00:00:00Z")]
+    put(table, *states, conversation(id="2"), conversation(id="11"))
+    command = ("delete", "--workspace", "demo", "--user", DOCUMENTED_USER, "--id", "1", "--id", "3")
+    result = run(*command, "--yes")
+    assert "Deleted 2 conversations" in result.stdout
+    assert "There is no conversation 3." in result.stderr
+    assert {one["_id"] for one in exported()} == {"2", "11"}
+    assert "leave out --id" in refused(*command, "--with-keys")
+
+
+def test_delete_with_keys_forgets_the_user_s_keys_of_every_workspace(
+    keys: ApiKeyTable, table: ConversationTable
+) -> None:
+    put(table, DOCUMENTED)
+    for user in (DOCUMENTED_USER, DOCUMENTED_USER, OTHER_USER):
+        done("keys", "issue", "--user", user, "--workspace", "demo", "--workspace", "demo-busy")
+    command = ("delete", "--workspace", "demo", "--user", DOCUMENTED_USER, "--with-keys", "--yes")
+    assert "workspaces demo, demo-busy" in run(*command).stderr
+    assert [key.user_id for key in keys.all()] == [OTHER_USER]
+    assert exported() == []
+
+
+# get
+
+
+def test_get_shows_what_the_endpoint_answers(table: ConversationTable) -> None:
+    put(table, *(conversation(id=str(number)) for number in range(3)))
+    command = ("get", "--workspace", "demo", "--user", DOCUMENTED_USER)
+    result = run(*command)
+    assert result.exit_code == 0, result.output
+    assert [one["_id"] for one in json.loads(result.stdout)] == ["2", "1", "0"]
+    assert '\n    "_id": "2",\n' in result.stdout
+    page = run(*command, "limit=2", "sort=createdAt")
+    assert [one["_id"] for one in json.loads(page.stdout)] == ["0", "1"]
+    more = re.fullmatch(r"More follow: add (cursor=\S+)\n", page.stderr)
+    assert more
+    rest = run(*command, "limit=2", "sort=createdAt", more[1])
+    assert [one["_id"] for one in json.loads(rest.stdout)] == ["2"]
+
+
+def test_get_shows_the_endpoint_s_errors() -> None:
+    result = run("get", "--workspace", "demo", "--user", "u", "limit=0")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr.startswith("400: The query parameter limit")
+    assert "looks like limit=10" in refused("get", "--workspace", "demo", "--user", "u", "limit")
+    assert "--user takes" in refused("get", "--workspace", "demo", "--user", "a#b")
+
+
+# keys
+
+
+def test_an_issued_key_is_shown_once_and_works() -> None:
+    result = run("keys", "issue", "--user", "u", "--workspace", "demo", "--workspace", "demo-busy")
+    key = result.stdout.splitlines()[0]
+    assert caller(key) == {"demo", "demo-busy"}
+    assert f"-H 'x-api-key: {key}' -H 'x-workspace-id: demo'" in result.stdout
+    for listed in (run("keys", "list"), run("keys", "list", "--json")):
+        assert key not in listed.stdout
+        assert re.search(r"key_[0-9a-f]{12}\b", listed.stdout)
+    assert "tk_…" in run("keys", "list").stdout
+
+
+def test_keys_are_listed_of_one_user_or_all() -> None:
+    for user in ("b", "a", "b"):
+        done("keys", "issue", "--user", user, "--workspace", "demo")
+    assert [key["userId"] for key in done("keys", "list")] == ["a", "b", "b"]
+    assert [key["userId"] for key in done("keys", "list", "--user", "b")] == ["b", "b"]
+
+
+@pytest.mark.parametrize(
+    ("given", "instant"),
+    [
+        ("2100-01-31", "2100-01-31T00:00:00.000Z"),
+        ("2100-01-31T01:00:00+01:00", "2100-01-31T00:00:00.000Z"),
+    ],
+)
+def test_a_key_ends_when_it_was_said_to(given: str, instant: str) -> None:
+    issued = done("keys", "issue", "--user", "u", "--workspace", "demo", "--expires", given)
+    assert issued["expiresAt"] == instant
+    assert issued["active"]
+
+
+def test_a_grant_adds_workspaces() -> None:
+    issued = done("keys", "issue", "--user", "u", "--workspace", "demo")
+    granted = done("keys", "grant", issued["keyId"], "--workspace", "demo-busy", "--workspace", "c")
+    assert granted["workspaceIds"] == ["c", "demo", "demo-busy"]
+    assert caller(issued["key"]) == {"demo", "demo-busy", "c"}
+
+
+def test_a_revoked_key_ends_at_once_and_for_good() -> None:
+    issued = done("keys", "issue", "--user", "u", "--workspace", "demo")
+    revoked = done("keys", "revoke", issued["keyId"])
+    assert caller(issued["key"]) is None
+    assert done("keys", "revoke", issued["keyId"])["revokedAt"] == revoked["revokedAt"]
+    done("keys", "grant", issued["keyId"], "--workspace", "demo-busy")
+    assert caller(issued["key"]) is None
+    assert "has ended already" in refused("keys", "rotate", issued["keyId"])
+
+
+def test_a_rotated_key_works_beside_the_new_one_for_the_overlap() -> None:
+    command = ("keys", "issue", "--user", "u", "--workspace", "demo", "--workspace", "demo-busy")
+    old = done(*command)
+    new = done("keys", "rotate", old["keyId"], "--overlap", "7d")
+    assert caller(old["key"]) == caller(new["key"]) == {"demo", "demo-busy"}
+    (ends,) = (key["expiresAt"] for key in done("keys", "list") if key["keyId"] == old["keyId"])
+    expected = to_instant((datetime.now(UTC) + timedelta(days=7)).isoformat())
+    assert ends[:16] == expected[:16]
+    newest = done("keys", "rotate", new["keyId"], "--overlap", "0m")
+    assert caller(new["key"]) is None
+    assert caller(newest["key"]) == {"demo", "demo-busy"}
+
+
+def test_a_rotation_never_lengthens_the_life_of_the_old_key() -> None:
+    soon = to_instant((datetime.now(UTC) + timedelta(hours=1)).isoformat())
+    old = done("keys", "issue", "--user", "u", "--workspace", "demo", "--expires", soon)
+    assert f"{old['keyId']} works until {soon}." in run("keys", "rotate", old["keyId"]).stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (("issue", "--user", "a#b", "--workspace", "w"), "--user takes"),
+        (("issue", "--user", "u", "--workspace", "a b"), "--workspace takes"),
+        (("issue", "--user", "u", "--workspace", "w", "--expires", "soon"), "--expires takes"),
+        (
+            ("issue", "--user", "u", "--workspace", "w", "--expires", "2024-02-30"),
+            "--expires takes",
+        ),
+        (("issue", "--user", "u", "--workspace", "w", "--expires", "2020-01-01"), "in the past"),
+        (("revoke", "key_none"), "There is no key key_none"),
+        (("grant", "key_none", "--workspace", "a b"), "--workspace takes"),
+        (("rotate", "key_none", "--overlap", "soon"), "--overlap takes"),
+    ],
+)
+def test_a_mistake_with_keys_is_explained(arguments: tuple[str, ...], complaint: str) -> None:
+    assert complaint in refused("keys", *arguments)
+
+
+# where the tables are
+
+
+def test_a_stack_names_its_tables_and_address(
+    table: ConversationTable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("CONVERSATIONS_TABLE")
+    monkeypatch.delenv("API_KEYS_TABLE")
+    outputs = {
+        "ConversationsTableName": "ConversationsTable",
+        "ApiKeysTableName": "ApiKeysTable",
+        "ConversationsUrl": "https://example.com/prod/v1/api/conversations",
+    }
+    template = {
+        "Resources": {"Topic": {"Type": "AWS::SNS::Topic"}},
+        "Outputs": {name: {"Value": value} for name, value in outputs.items()},
+    }
+    cloudformation = boto3.client("cloudformation")
+    cloudformation.create_stack(StackName="prod", TemplateBody=json.dumps(template))
+    del template["Outputs"]
+    cloudformation.create_stack(StackName="other", TemplateBody=json.dumps(template))
+    put(table, DOCUMENTED)
+    assert exported("--stack", "prod") == [DOCUMENTED]
+    issue = ("keys", "issue", "--user", "u", "--workspace", "demo", "--stack")
+    assert f"curl -sS {outputs['ConversationsUrl']} -H" in run(*issue, "prod").stdout
+    assert "has no output ApiKeysTableName" in refused(*issue, "other")
+
+
+COMMANDS = (
+    *(("load",), ("export",), ("delete",), ("get",), ("keys",)),
+    *(("keys", name) for name in ("issue", "list", "grant", "revoke", "rotate")),
+)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_explains_itself_and_where_its_tables_are(command: tuple[str, ...]) -> None:
+    shown = CliRunner().invoke(app, [*command, "--help"], env={"COLUMNS": "120"}).stdout
+    assert command == ("keys",) or all(
+        option in shown
+        for option in ("--stack", "--conversations-table", "--api-keys-table", "--profile")
+    )
+
+
+def test_help_leads_from_a_file_of_mongodb_to_a_curl_line() -> None:
+    assert "load" in run("--help").stdout
+    shown = CliRunner().invoke(app, ["load", "--help"], env={"COLUMNS": "120"}).stdout
+    steps = ("mongoexport --uri", "conversations load", "conversations keys issue", "curl line")
+    places = [shown.index(step) for step in steps]
+    assert places == sorted(places)
+
+
+def test_the_export_line_of_serve_leads_every_command_to_its_tables(tmp_path: Path) -> None:
+    console = str(Path(sys.executable).with_name("conversations"))
+    file = tmp_path / "conversations.json"
+    file.write_text(json.dumps(DOCUMENTED))
+    server = subprocess.Popen(  # noqa: S603 - our own arguments
+        [console, "serve", "--port", "0"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+    )
+    try:
+        assert server.stdout
+        said = b"".join(
+            iter(server.stdout.readline, b"Edits of src/ are picked up. Ctrl-C stops it.\n")
+        )
+        line = re.search(r"^ +(export .*)$", said.decode(), re.MULTILINE)
+        url = re.search(r"^API +(\S+)$", said.decode(), re.MULTILINE)
+        assert line
+        assert url
+        where = f"--workspace demo-mine --user {DOCUMENTED_USER}"
+        issue = f"{console} keys issue {where} --json"
+        commands = (
+            *(line[1], f"{console} load {shlex.quote(str(file))} --workspace demo-mine >&2"),
+            *(f"{console} get {where} >&2", f"{console} export --workspace demo-mine >&2"),
+            *(issue, f"{console} keys list >&2"),
+        )
+        shell = ("/bin/sh", "-ec", "\n".join(commands))
+        result = subprocess.run(  # noqa: S603 - our own arguments
+            shell, env={"PATH": "/usr/bin:/bin"}, capture_output=True, text=True, check=False
+        )
+        assert result.returncode == 0, result.stderr
+        headers = {"x-api-key": json.loads(result.stdout)["key"], "x-workspace-id": "demo-mine"}
+        assert httpx.get(url[1], headers=headers).json() == [DOCUMENTED]
+        subprocess.run(  # noqa: S603 - our own arguments
+            ("/bin/sh", "-ec", f"{line[1]}\n{console} delete {where} --with-keys --yes"),
+            check=True,
+            capture_output=True,
+        )
+        assert httpx.get(url[1], headers=headers).status_code == 401
+    finally:
+        server.send_signal(signal.SIGINT)
+        server.communicate()

@@ -1,0 +1,101 @@
+"""The item layout that docs/item-layout.md tells writers in other languages."""
+
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from ops import serve
+from ops.demo import KEYS
+from tests.api import conversation
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+NODE = shutil.which("node")
+Put = Callable[..., subprocess.CompletedProcess[str]]
+
+
+def test_the_page_shows_the_example_that_is_tested() -> None:
+    page = (EXAMPLES.parent / "docs" / "item-layout.md").read_text("utf-8")
+    example = (EXAMPLES / "put-conversation.mjs").read_text("utf-8")
+    assert f"```js\n{example}```" in page
+
+
+def test_the_example_s_lock_names_no_address() -> None:
+    assert "://" not in (EXAMPLES / "package-lock.json").read_text("utf-8")
+
+
+@pytest.fixture(scope="module")
+def local() -> Iterator[serve.LocalApi]:
+    if not NODE:
+        pytest.skip("Node is not installed")
+    if not (EXAMPLES / "node_modules" / "@aws-sdk").exists():
+        pytest.skip("the example's AWS SDK is not installed: npm ci --prefix examples")
+    with serve.running() as api:
+        yield api
+
+
+@pytest.fixture
+def put(local: serve.LocalApi) -> Put:
+    """Runs the example, as a Node service would."""
+    given = {name: value for name, value in local.environment.items() if value is not None}
+
+    def run(document: str, workspace: str = "demo-mine") -> subprocess.CompletedProcess[str]:
+        return subprocess.run(  # noqa: S603 - our own arguments
+            [str(NODE), str(EXAMPLES / "put-conversation.mjs"), workspace],
+            input=document,
+            env={**os.environ, **given},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+
+    return run
+
+
+def served(local: serve.LocalApi, **query: str) -> list[Any]:
+    headers = {"x-api-key": KEYS[0].key, "x-workspace-id": "demo-mine"}
+    response = httpx.get(local.endpoint, headers=headers, params=query)
+    assert response.status_code == 200, response.text
+    return list(response.json())
+
+
+def test_what_node_puts_is_served(local: serve.LocalApi, put: Put) -> None:
+    message = {
+        **conversation()["messages"][0],
+        "message": 'é 👍🏽 שלום "\u0000"',
+        "media": {"n": 1.5},
+    }
+    given = conversation(
+        messages=[message],
+        createdAt="2024-12-01T09:45:00+01:00",
+        updatedAt="2024-12-01T10:00:00.1239+01:00",
+        internal="of the service only",
+    )
+    assert put(json.dumps(given)).stdout == "stored\n"
+    expected = {name: given[name] for name in conversation()} | {
+        "createdAt": "2024-12-01T08:45:00Z",
+        "updatedAt": "2024-12-01T09:00:00.1239Z",
+    }
+    bounds = {"updatedAtGe": "2024-12-01T09:00:00.123Z", "updatedAtLt": "2024-12-01T09:00:00.124Z"}
+    for query in ({}, {"sort": "-updatedAt", **bounds}, {"agentId": given["agentId"], **bounds}):
+        assert served(local, **query) == [expected]
+
+
+def test_node_never_puts_an_older_state_over_a_newer_one(local: serve.LocalApi, put: Put) -> None:
+    states = [conversation(id="raced", updatedAt=f"2024-12-02T00:00:0{n}Z") for n in range(3)]
+    told = [put(json.dumps(states[number])).stdout for number in (1, 0, 1, 2)]
+    assert [line.startswith("stored") for line in told] == [True, False, False, True]
+    assert [one for one in served(local) if one["_id"] == "raced"] == [states[2]]
+
+
+def test_node_refuses_what_would_forge_a_key(put: Put) -> None:
+    for forged in (conversation(id="a#b"), conversation(userId="a#b"), conversation(id="")):
+        assert "malformed _id or userId" in put(json.dumps(forged)).stderr
+    assert "malformed workspace id" in put(json.dumps(conversation()), "a#b").stderr

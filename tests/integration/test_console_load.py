@@ -1,0 +1,482 @@
+# ruff: noqa: RUF001 - many scripts
+"""`conversations load`: what is loaded, skipped, rejected and said."""
+
+import gzip
+import json
+import os
+import re
+import stat
+from collections.abc import Callable
+from itertools import count, islice
+from pathlib import Path
+from random import Random
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from typer.testing import CliRunner, Result
+
+from ops.cli import app
+from tests import generate
+from tests.api import DOCUMENTED, DOCUMENTED_USER, Api, conversation
+from tests.strategies import conversations
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+pytestmark = pytest.mark.usefixtures("dynamodb")
+
+
+def run(*arguments: object, stdin: bytes | str | None = None) -> Result:
+    return CliRunner().invoke(app, [str(argument) for argument in arguments], input=stdin)
+
+
+def load(*arguments: object, code: int = 0, stdin: bytes | str | None = None) -> dict[str, Any]:
+    """The summary of one file loaded into the workspace demo."""
+    result = run("load", *arguments, "--workspace", "demo", "--json", stdin=stdin)
+    assert result.exit_code == code, result.output
+    (summary,) = json.loads(result.stdout)["files"]
+    assert summary["records"] == sum(summary[name] for name in ("loaded", "skipped", "rejected"))
+    return dict(summary)
+
+
+def counts(summary: dict[str, Any]) -> tuple[int, int, int]:
+    return summary["loaded"], summary["skipped"], summary["rejected"]
+
+
+def lines(*values: object) -> str:
+    return "".join(json.dumps(value) + "\n" for value in values)
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Callable[..., Path]:
+    """Makes a file with a line for each value."""
+
+    def make(*values: object) -> Path:
+        path = tmp_path / "conversations.json"
+        path.write_text(lines(*values))
+        return path
+
+    return make
+
+
+EXPORTED = {  # as mongoexport writes the documented conversation, canonical
+    "_id": {"$oid": DOCUMENTED["_id"]},
+    "userId": {"$oid": DOCUMENTED_USER},
+    "pathwayId": {"$oid": DOCUMENTED["pathwayId"]},
+    "agentId": {"$oid": DOCUMENTED["agentId"]},
+    "customer": DOCUMENTED["customer"],
+    "messages": [
+        {
+            **DOCUMENTED["messages"][0],  # type: ignore[index]
+            "_id": {"$oid": "675c8e368824aa5f130b94d3"},
+            "createdAt": {"$date": {"$numberLong": "1733042700000"}},
+            "updatedAt": {"$date": {"$numberLong": "1733043600000"}},
+        }
+    ],
+    "createdAt": {"$date": {"$numberLong": "1733042700000"}},
+    "updatedAt": {"$date": {"$numberLong": "1733043600000"}},
+    "__v": {"$numberInt": "1"},
+}
+
+
+def test_the_documented_conversation_comes_out_of_an_export_of_mongodb(
+    api: Api, file: Callable[..., Path]
+) -> None:
+    relaxed = json.loads(
+        json.dumps(EXPORTED)
+        .replace('{"$numberLong": "1733042700000"}', '"2024-12-01T08:45:00Z"')
+        .replace('{"$numberLong": "1733043600000"}', '"2024-12-01T09:00:00Z"')
+        .replace('{"$numberInt": "1"}', "1")
+    )
+    for exported in (EXPORTED, relaxed):
+        summary = load(file(exported), "--overwrite")
+        assert (counts(summary), summary["leftOut"]) == ((1, 0, 0), {"__v": 1})
+        served = json.dumps(api.get().json[0]).replace(".000Z", "Z")
+        assert json.loads(served) == DOCUMENTED
+        assert list(json.loads(served)) == list(DOCUMENTED)
+
+
+def test_plain_json_is_loaded_as_it_is_spelled(api: Api, file: Callable[..., Path]) -> None:
+    load(file(DOCUMENTED))
+    assert api.get().json == [DOCUMENTED]
+
+
+def test_stdin_gzip_and_arrays_are_taken(api: Api) -> None:
+    array = json.dumps([conversation(id=f"{number}") for number in range(30)], indent=1)
+    assert counts(load("-", stdin=gzip.compress(array.encode()))) == (30, 0, 0)
+    assert len(api.get().json) == 30
+
+
+def test_loading_twice_changes_nothing(dynamodb: "DynamoDBClient", tmp_path: Path) -> None:
+    path = tmp_path / "some.json"
+    path.write_text(lines(*generate.conversations(100)))
+    assert counts(load(path)) == (100, 0, 0)
+    before = dynamodb.scan(TableName="ConversationsTable")["Items"]
+    assert counts(load(path)) == (0, 100, 0)
+    assert dynamodb.scan(TableName="ConversationsTable")["Items"] == before
+
+
+def test_an_older_conversation_never_replaces_a_newer_one(
+    api: Api, file: Callable[..., Path]
+) -> None:
+    older, newer = (
+        conversation(agentId=name, updatedAt=f"2024-12-01T09:00:00.{name}Z") for name in "12"
+    )
+    assert counts(load(file(newer))) == (1, 0, 0)
+    assert counts(load(file(older))) == (0, 1, 0)
+    assert api.get().json == [newer]
+    assert counts(load(file(older), "--overwrite")) == (1, 0, 0)
+    assert api.get().json == [older]
+    assert counts(load(file(newer))) == (1, 0, 0)
+    assert api.get().json == [newer]
+
+
+def test_of_one_conversation_twice_in_a_file_the_newer_stays_or_the_last_with_overwrite(
+    api: Api, file: Callable[..., Path]
+) -> None:
+    states = [
+        conversation(agentId=str(number), updatedAt=f"2024-12-01T09:00:0{number}Z")
+        for number in (1, 3, 2, 3)
+    ]
+    assert counts(load(file(*states))) == (2, 2, 0)
+    assert api.get().json == [states[1]]
+    assert counts(load(file(*states[:3]), "--overwrite")) == (3, 0, 0)
+    assert api.get().json == [states[2]]
+
+
+def test_fields_of_no_conversation_are_left_out_and_counted(
+    api: Api, file: Callable[..., Path]
+) -> None:
+    loaded = [conversation(id=str(number), apiKey="x", workspaceId="w") for number in range(3)]
+    loaded[0]["customer"]["card"] = "4111"
+    path = file(*loaded)
+    assert load(path)["leftOut"] == {"apiKey": 3, "workspaceId": 3, "customer.card": 1}
+    assert (
+        "Fields left out: apiKey (3), workspaceId (3)"
+        in run("load", path, "--workspace", "demo").stdout
+    )
+    assert not {"apiKey", "workspaceId"} & set(api.get().json[0])
+
+
+def test_a_dry_run_needs_no_table_and_stores_nothing(
+    api: Api, file: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = file(DOCUMENTED, {"_id": 1})
+    monkeypatch.delenv("CONVERSATIONS_TABLE")
+    result = run("load", path, "--workspace", "demo", "--dry-run")
+    assert result.exit_code == 1
+    assert re.search(
+        r"valid +1\n +rejected +1 +see .*conversations\.json\.rejects\n", result.stdout
+    )
+    monkeypatch.undo()
+    assert api.get().json == []
+
+
+def test_strict_stops_at_the_first_reject(api: Api, tmp_path: Path) -> None:
+    path = tmp_path / "some.json"
+    good = [conversation(id=f"{number}") for number in range(4)]
+    path.write_text(lines(*good[:2], {"_id": "x"}, *good[2:]))
+    result = run("load", path, path, "--workspace", "demo", "--strict")
+    assert result.exit_code == 1
+    assert "Stopped, as --strict asks, at line 3: userId is missing" in result.stderr
+    assert result.stdout.count("records in") == 1
+    assert sorted(api.get().ids) == ["0", "1"]
+
+
+def test_several_files_are_told_of_one_by_one(file: Callable[..., Path]) -> None:
+    path = file(DOCUMENTED)
+    result = run("load", path, "-", "--workspace", "demo", "--json", stdin=lines({}))
+    first, second = json.loads(result.stdout)["files"]
+    assert (first["file"], second["file"]) == (str(path), "stdin")
+    assert (counts(first), counts(second)) == ((1, 0, 0), (0, 0, 1))
+    Path("stdin.rejects").unlink()
+
+
+def random_text(length: int) -> str:
+    """Text that cannot be compressed much."""
+    return "".join(map(chr, Random(1).choices(range(0x4E00, 0x9FFF), k=length)))  # noqa: S311
+
+
+MESSAGE = DOCUMENTED["messages"][0]  # type: ignore[index]
+BROKEN: dict[str, tuple[str, str]] = {  # name: what stands in the line, and the reason
+    "cut off": (lines(DOCUMENTED)[:200], "no JSON: EOF"),
+    "no brace": (lines(DOCUMENTED)[:-2], "no JSON: EOF"),
+    "brace too many": (lines(DOCUMENTED)[:-1] + "}", "no JSON: trailing"),
+    "no JSON at all": ("hello", "no JSON: expected value"),
+    "comment": ("// hello", "no JSON"),
+    "hash": ("# hello", "no JSON"),
+    "number": ("17", "no JSON object"),
+    "null": ("null", "no JSON object"),
+    "text": ('"text"', "no JSON object"),
+    "single quotes": ("{'_id': 1}", "no JSON: key must be a string"),
+    "trailing comma": (lines(DOCUMENTED)[:-2] + ",}", "no JSON: trailing comma"),
+    "NaN": (lines(conversation(messages=[{**MESSAGE, "x": float("nan")}])), "no JSON"),
+    "control character": ('{"_id": "a\tb"}', "no JSON: control character"),
+    "lone surrogate": ('{"_id": "\\ud800"}', "no JSON: .*surrogate|no JSON: .*hex escape"),
+    "deep": ('{"a":' * 300, "no JSON"),
+    "mongo shell": ('{"_id": ObjectId("675c8e368824aa5f130b94d6")}', "no JSON"),
+    "csv": ("_id,userId,pathwayId", "no JSON"),
+    **{
+        f"no {name}": (
+            lines({k: v for k, v in DOCUMENTED.items() if k != name}),
+            f"{name} is missing",
+        )
+        for name in DOCUMENTED
+    },
+    **{
+        f"null {name}": (lines(conversation(**{name: None})), f"{name} should be a valid")
+        for name in DOCUMENTED
+    },
+    "empty id": (lines(conversation(id="")), "_id String should match|_id should match"),
+    "id with #": (lines(conversation(id="a#b")), "_id "),
+    "id of 129 characters": (lines(conversation(id="i" * 129)), "_id "),
+    "user not ASCII": (lines(conversation(userId="é")), "userId "),
+    "number for a name": (lines(conversation(customer={"name": 5})), "customer.name should be"),
+    "date without time": (lines(conversation(createdAt="2024-12-01")), "createdAt must be an RFC"),
+    "date without zone": (
+        lines(conversation(updatedAt="2024-12-01T08:45:00")),
+        "updatedAt must be an RFC 3339 timestamp with an offset",
+    ),
+    "no day": (lines(conversation(createdAt="2024-02-30T08:45:00Z")), "createdAt must be a moment"),
+    "$date of nothing": (
+        lines(conversation(createdAt={"$date": "soon"})),
+        r"a \$date is malformed",
+    ),
+    "$date too far": (
+        lines(conversation(createdAt={"$date": {"$numberLong": "9999999999999999"}})),
+        r"a \$date is malformed",
+    ),
+    "$oid of nothing": (lines(conversation(id={"$oid": "xyz"})), r"a \$oid is malformed"),
+    "regular expression": (
+        lines(
+            conversation(
+                messages=[{**MESSAGE, "x": {"$regularExpression": {"pattern": "a", "options": ""}}}]
+            )
+        ),
+        r"a \$regularExpression has no counterpart",
+    ),
+    "infinite": (
+        lines(conversation(messages=[{**MESSAGE, "x": {"$numberDouble": "Infinity"}}])),
+        r"messages\[0\]\.x",
+    ),
+    "messages no array": (lines(conversation(messages={})), "messages should be a valid list"),
+    "message without text": (
+        lines(
+            conversation(messages=[MESSAGE, {k: v for k, v in MESSAGE.items() if k != "message"}])
+        ),
+        r"messages\[1\]\.message is missing",
+    ),
+    "sent is text": (
+        lines(conversation(messages=[{**MESSAGE, "sent": "true"}])),
+        r"messages\[0\]\.sent should be a valid boolean",
+    ),
+    "too large for an item": (
+        lines(conversation(messages=[{**MESSAGE, "message": random_text(300_000)}])),
+        "The conversation .* takes .* bytes in the table; DynamoDB takes at most",
+    ),
+    "too large for a response": (
+        lines(conversation(messages=[{**MESSAGE, "message": "a" * 3_000_001}])),
+        "The conversation .* at most 3,000,000 fit a response",
+    ),
+}
+
+
+@pytest.fixture
+def broken(tmp_path: Path) -> Path:
+    """A file with good records and all that is broken, by turns."""
+    path = tmp_path / "broken.json"
+    with path.open("w", encoding="utf-8") as stream:
+        for number, (text, _) in enumerate(BROKEN.values()):
+            stream.write(lines(conversation(id=f"good-{number}")))
+            stream.write(text.removesuffix("\n") + "\n")
+    return path
+
+
+def test_a_file_of_50_kinds_of_damage_loads_the_rest_and_explains_each(
+    api: Api, broken: Path
+) -> None:
+    assert len(BROKEN) >= 50
+    summary = load(broken, code=1)
+    assert counts(summary) == (len(BROKEN), 0, len(BROKEN))
+    assert len(api.get(headers={"Accept-Encoding": "gzip"}).ids) == len(BROKEN)
+    told = Path(summary["rejects"]).read_text("utf-8").splitlines()
+    for number, (name, (text, reason)) in enumerate(BROKEN.items()):
+        why, record = told[2 * number], told[2 * number + 1]
+        assert record == text.removesuffix("\n").strip(), name
+        assert re.match(rf"# line {2 * number + 2}: ({reason})", why), f"{name}: {why}"
+        assert len(why) < 300, name
+
+
+def test_a_reason_never_tells_what_a_record_holds(broken: Path) -> None:
+    for record in ({"customer": {"email": ["SECRET"]}}, {"createdAt": "SECRET", "_id": "SECRET#"}):
+        with broken.open("a") as stream:
+            stream.write(lines(conversation(**record)))
+            stream.write('{"_id": "SECRET", SECRET}\n{"_id": {"$oid": "SECRET"}}\n')
+    result = run("load", broken, "--workspace", "demo", "--json")
+    rejects = Path(json.loads(result.stdout)["files"][0]["rejects"])
+    assert "SECRET" in rejects.read_text()
+    reasons = [line for line in rejects.read_text().splitlines() if line.startswith("# line ")]
+    assert not any("SECRET" in reason for reason in reasons)
+    assert "SECRET" not in result.output
+
+
+def test_rejected_records_can_be_mended_and_loaded_again(api: Api, broken: Path) -> None:
+    rejects = Path(load(broken, code=1)["rejects"])
+    assert stat.S_IMODE(rejects.stat().st_mode) == 0o600
+    again = load(rejects, code=1)
+    assert counts(again) == (0, 0, len(BROKEN))
+    assert Path(again["rejects"]).name == "broken.json.rejects.rejects"
+    mended = [
+        line if line.startswith("# line ") else json.dumps(conversation(id=f"mended-{number}"))
+        for number, line in enumerate(rejects.read_text().splitlines())
+    ]
+    rejects.write_text("\n".join(mended))
+    assert counts(load(rejects)) == (len(BROKEN), 0, 0)
+    ids = api.get(headers={"Accept-Encoding": "gzip"}).ids
+    assert sum(one.startswith("mended") for one in ids) == len(BROKEN)
+
+
+def test_a_rejects_file_that_is_being_mended_is_left_alone(broken: Path) -> None:
+    first = Path(load(broken, code=1)["rejects"])
+    first.write_text("half mended")
+    second = Path(load(broken, code=1)["rejects"])
+    assert (first.read_text(), second.name) == ("half mended", "broken.json.rejects-2")
+
+
+def test_pretty_records_can_be_mended_too(tmp_path: Path) -> None:
+    path = tmp_path / "pretty.json"
+    bad, good = conversation(id="bad", sent=1), conversation(id="good")
+    del bad["userId"]
+    path.write_text(json.dumps([bad, good, bad], indent=2))
+    rejects = Path(load(path, code=1)["rejects"])
+    assert "# line 2: userId is missing\n{\n" in rejects.read_text()
+    assert counts(load(rejects, code=1)) == (0, 0, 2)
+    rejects.write_text(rejects.read_text().replace('"pathwayId"', '"userId": "u", "pathwayId"'))
+    assert counts(load(rejects)) == (1, 1, 0)
+
+
+SPOKEN = (
+    *("Thank you", "Größe", "Où ça ?", "¿Mañana?", "Não", "Łódź", "Čeština", "Türkçe ığüş"),
+    *("Việt Nam", "Ελληνικά", "Кур’єр", "Српски", "שָׁלוֹם", "مرحبًا", "فارسی", "नमस्ते", "ไทย", "தமிழ்"),
+    *(
+        "日本語",
+        "中文",
+        "한국어",
+        "ქართული",
+        "👩🏽‍💻🇺🇦",
+        "\u202eright to left\u202c",
+        "a\u0000b",
+        '\\"/\b\f\n\r\t',
+    ),
+    *("e\u0301 is not \u00e9", "\ufeff\u2028\u2029", "\U0010ffff", "</script>", "# line 1: x", ""),
+)
+
+
+@pytest.mark.parametrize("ensure_ascii", [True, False])
+def test_every_script_survives_from_the_file_to_the_client(
+    api: Api, tmp_path: Path, *, ensure_ascii: bool
+) -> None:
+    said = [{**MESSAGE, "message": text, text: {"nested": [text]}} for text in SPOKEN if text]
+    whole = conversation(customer={"name": "".join(SPOKEN)}, messages=said, agentId=SPOKEN[-4])
+    path = tmp_path / "spoken.json"
+    path.write_text(json.dumps(whole, ensure_ascii=ensure_ascii), "utf-8")
+    assert counts(load(path)) == (1, 0, 0)
+    for headers in ({}, {"Accept-Encoding": "gzip"}):
+        assert api.get(headers=headers).json == [whole]
+
+
+WORKSPACES = count()
+
+
+@settings(max_examples=30)
+@given(st.lists(conversations, min_size=1, max_size=5, unique_by=lambda one: one["_id"]))
+def test_loading_what_was_exported_gives_back_what_was_stored(given_: list[dict[str, Any]]) -> None:
+    first, second = (f"workspace-{next(WORKSPACES)}" for _ in range(2))
+    assert run("load", "-", "--plain", "--workspace", first, stdin=lines(*given_)).exit_code == 0
+    exported = run("export", "--workspace", first).stdout_bytes
+    assert exported.count(b"\n") == len(given_)
+    assert run("load", "-", "--plain", "--workspace", second, stdin=exported).exit_code == 0
+    again = run("export", "--workspace", second).stdout_bytes
+    assert sorted(again.splitlines()) == sorted(exported.splitlines())
+
+
+def test_plain_takes_extended_json_literally(api: Api, file: Callable[..., Path]) -> None:
+    extra = {"$date": {"$numberLong": "1"}}
+    load(file(conversation(messages=[{**MESSAGE, "x": extra}])), "--plain")
+    assert api.get().json[0]["messages"][0]["x"] == extra
+    exported = run("export", "--workspace", "demo")
+    assert "1 hold names that begin with $: load them with --plain." in exported.stderr
+
+
+def test_progress_in_a_log_is_a_line_from_time_to_time(
+    file: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ops.progress._LINE_SECONDS", 0)
+    path = file(*islice(generate.conversations(3), 3))
+    told = run("load", path, "--workspace", "demo", "--dry-run").stderr.splitlines()
+    assert len(told) == 3
+    assert re.fullmatch(r".*conversations\.json: 3 records, [\d,]+/s, 100%", told[-1])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (("nowhere.json", "--workspace", "demo"), "There is no file nowhere.json."),
+        (("-", "--workspace", "a b"), "--workspace takes 1 to 64 letters"),
+        (("-", "--workspace", "demo", "--conversations-table", "None"), "There is no such table"),
+        (("-", "--workspace", "demo", "--profile", "none"), "There is no such AWS profile"),
+        (("-", "--workspace", "demo", "--stack", "none"), "There is no such stack"),
+        (
+            ("-", "--workspace", "demo", "--conversations-table", "ApiKeysTable"),
+            "is it the right one?",
+        ),
+    ],
+)
+def test_misuse_is_one_line_that_says_what_to_do(
+    arguments: tuple[str, ...], complaint: str
+) -> None:
+    result = run("load", *arguments, stdin="")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert complaint in result.stderr
+    assert result.stderr.count("\n") == 1
+
+
+def test_without_a_table_it_says_how_to_name_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CONVERSATIONS_TABLE")
+    result = run("load", "-", "--workspace", "demo", stdin="")
+    assert result.exit_code == 2
+    assert "Say --stack NAME or --conversations-table NAME, or set CONVERSATIONS_TABLE" in (
+        result.stderr
+    )
+
+
+def test_a_file_that_is_no_text_or_damaged_gzip_is_said_to_be(tmp_path: Path) -> None:
+    path = tmp_path / "dump.bson"
+    path.write_bytes(b"\x16\x00\x00\x00\x02hello\x00")
+    assert "bsondump" in load(path, code=1)["problem"]
+    whole = gzip.compress(lines(*generate.conversations(50)).encode())
+    path.write_bytes(whole[: len(whole) // 2])
+    summary = load(path, code=1)
+    assert "gzip data is damaged or cut off" in summary["problem"]
+    assert summary["loaded"] > 0
+
+
+def test_a_rejects_file_that_cannot_be_written_is_misuse(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "some.json"
+    path.write_text("{}")
+
+    def refuse(*_: object) -> int:
+        raise PermissionError(13, "Permission denied", "some.json.rejects")
+
+    monkeypatch.setattr(os, "open", refuse)
+    summary = load(path, code=2)
+    assert summary["problem"] == "some.json.rejects: Permission denied."
+
+
+def test_an_empty_file_holds_no_records() -> None:
+    assert counts(load("-", stdin="")) == (0, 0, 0)
+    assert counts(load("-", stdin="[]\n")) == (0, 0, 0)
