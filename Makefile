@@ -4,6 +4,8 @@ PORT ?= 3000
 VENV ?= .venv
 SAM_VENV ?= .venv-sam
 MINISTACK_VENV ?= .venv-ministack
+CHECKOV_VENV ?= .venv-checkov
+AUDIT_VENV ?= .venv-pip-audit
 BIN := $(VENV)/bin
 SAM := SAM_CLI_TELEMETRY=0 $(SAM_VENV)/bin/sam
 
@@ -15,14 +17,36 @@ run: $(BIN)/conversations ## Serve the endpoint on http://127.0.0.1:$(PORT) with
 	@$(BIN)/conversations serve --port $(PORT)
 
 test: $(BIN)/conversations $(SAM_VENV)/bin/sam $(MINISTACK_VENV)/bin/ministack ## Run all tests
-	$(BIN)/pytest --cov
+	$(BIN)/pytest --cov --ignore tests/e2e
 
-check: $(BIN)/conversations $(SAM_VENV)/bin/sam ## Lint, format, types, floors, template
+check: $(BIN)/conversations $(SAM_VENV)/bin/sam $(CHECKOV_VENV)/bin/checkov ## Lint, format, types, floors, template
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(SAM) validate --lint
+	$(BIN)/pytest --quiet tests/unit/test_template.py
+
+.PHONY: e2e fuzz load smoke audit sbom
+e2e: $(BIN)/conversations $(SAM_VENV)/bin/sam $(MINISTACK_VENV)/bin/ministack ## Deploy template.yaml onto an emulator of AWS, use it over HTTP, remove it
+	$(BIN)/pytest tests/e2e
+
+fuzz: $(BIN)/conversations ## Send N=… made-up requests to the endpoint; make test sends 5,000
+	FUZZ_REQUESTS=$(or $(N),50000) $(BIN)/pytest tests/integration/test_fuzz.py
+
+load: $(BIN)/conversations ## Load the local API for SECONDS=…, and say how it bears it
+	$(BIN)/python -m tests.load.load $(SECONDS)
+
+smoke: $(BIN)/conversations ## Check a deployment in ten seconds: URL=… KEY=… WORKSPACE=…
+	@$(BIN)/python -m ops.smoke
+
+audit: $(AUDIT_VENV)/bin/pip-audit ## Look up known vulnerabilities of what ships
+	@$(AUDIT_VENV)/bin/python ops/audit.py $<
+
+sbom: $(AUDIT_VENV)/bin/pip-audit ## Write build/sbom.json: what ships, as CycloneDX
+	@mkdir -p build
+	@$(AUDIT_VENV)/bin/python -W ignore -m cyclonedx_py requirements src/requirements.txt \
+		--pyproject pyproject.toml --output-reproducible --output-file build/sbom.json
 
 invoke: $(BIN)/conversations $(SAM_VENV)/bin/sam ## Play EVENT=events/….json in the real runtime interface client
 	@$(BIN)/conversations invoke $(EVENT)
@@ -32,6 +56,8 @@ lock: $(BIN)/conversations ## Renew the hash-pinned locks from pyproject.toml
 	$(COMPILE) pyproject.toml --group dev --constraint src/requirements.txt --output-file requirements-dev.txt
 	$(COMPILE) --group sam --output-file requirements-sam.txt
 	$(COMPILE) --group ministack --output-file requirements-ministack.txt
+	$(COMPILE) --group checkov --output-file requirements-checkov.txt
+	$(COMPILE) --group pip-audit --output-file requirements-pip-audit.txt
 	$(COMPILE) --group uv --output-file requirements-uv.txt
 
 COMPILE = $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-annotate \
@@ -53,8 +79,15 @@ $(BIN)/conversations: $(BIN)/uv requirements-dev.txt pyproject.toml
 # An environment of its own for what pins older versions of what ships.
 $(SAM_VENV)/bin/sam: requirements-sam.txt
 $(MINISTACK_VENV)/bin/ministack: requirements-ministack.txt
-$(SAM_VENV)/bin/sam $(MINISTACK_VENV)/bin/ministack: $(BIN)/uv
-	$(BIN)/uv venv --quiet --allow-existing --python $(BIN)/python $(@:/bin/$(@F)=)
+$(CHECKOV_VENV)/bin/checkov: requirements-checkov.txt
+$(AUDIT_VENV)/bin/pip-audit: requirements-pip-audit.txt
+# The emulator runs the functions in its own interpreter: that of the runtime, where there is one.
+$(MINISTACK_VENV)/bin/ministack: OWN_PYTHON := 3.13
+RUNTIME_BIN := $(lastword $(wildcard $(HOME)/.pyenv/versions/3.13*/bin))
+$(SAM_VENV)/bin/sam $(MINISTACK_VENV)/bin/ministack $(CHECKOV_VENV)/bin/checkov $(AUDIT_VENV)/bin/pip-audit: $(BIN)/uv
+	PATH="$(RUNTIME_BIN):$$PATH" UV_PYTHON_DOWNLOADS=never $(BIN)/uv venv --quiet --clear \
+		--python $(or $(OWN_PYTHON),$(BIN)/python) $(@:/bin/$(@F)=) || \
+	$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(@:/bin/$(@F)=)
 	VIRTUAL_ENV=$(@:/bin/$(@F)=) $(BIN)/uv pip install --quiet --require-hashes --requirement requirements-$(@F).txt
 	@touch $@
 

@@ -2,7 +2,10 @@
 
 import json
 import os
+import re
 import subprocess
+import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +17,7 @@ Json = dict[str, Any]
 
 ROOT = Path(__file__).parents[2]
 SAM_PYTHON = ROOT / os.environ.get("SAM_VENV", ".venv-sam") / "bin" / "python"
+CHECKOV = ROOT / os.environ.get("CHECKOV_VENV", ".venv-checkov") / "bin" / "checkov"
 # aws-sam-translator pins an older pydantic than the one that ships: it lives with the SAM CLI.
 TRANSLATE = """
 import json, sys
@@ -22,8 +26,27 @@ from samtranslator.yaml_helper import yaml_parse
 
 template = yaml_parse(sys.stdin.read())
 template["Globals"]["Function"]["CodeUri"] = "s3://bucket/code"  # what `sam package` puts there
-json.dump(transform(template, {}, None), sys.stdout)
+json.dump(transform(template, dict(one.split("=") for one in sys.argv[1:]), None), sys.stdout)
 """
+# What checkov finds, and why it stays. A finding that is not named fails, as does a stale name.
+EXPLAINED = {
+    # Whoever asks waits for the answer; nothing is left over for a queue of failed events.
+    "CKV_AWS_116": {"AuthorizeFunction", "ListConversationsFunction"},
+    # They reach DynamoDB by IAM and TLS. A VPC would cost start-up, and a gateway endpoint to run.
+    "CKV_AWS_117": {"AuthorizeFunction", "ListConversationsFunction"},
+    # Names of tables and levels are no secrets.
+    "CKV_AWS_173": {"AuthorizeFunction", "ListConversationsFunction"},
+    # With EncryptionKeyArn they are, asserted below; the default is DynamoDB's own key.
+    "CKV_AWS_119": {"ApiKeysTable", "ConversationsTable"},
+    # A cache would answer one caller with another's list, or cost a partition each.
+    "CKV_AWS_120": {"ApiStage"},
+    # The logs hold neither keys nor conversations, and CloudWatch encrypts them by its own key.
+    "CKV_AWS_158": {"AccessLogGroup", "AuthorizeLogGroup", "ListConversationsLogGroup"},
+    # No Java, so no Log4j.
+    "CKV_AWS_192": {"WebAcl"},
+    # The messages hold an alarm's name; CloudWatch cannot publish through the key that SNS owns.
+    "CKV_AWS_26": {"AlarmTopic"},
+}
 
 PATH = "/v1/api/conversations"
 Expected = tuple[
@@ -69,11 +92,11 @@ PHRASES = {
 }
 
 
-@pytest.fixture(scope="module")
-def template() -> Json:
+def translated(*parameters: str) -> Json:
+    """The template as SAM hands it to CloudFormation, with parameters as `NAME=VALUE`."""
     assert SAM_PYTHON.exists(), f"{SAM_PYTHON} is missing: run `make test`, which installs it"
     result = subprocess.run(  # noqa: S603 - our own interpreter and our own text
-        [SAM_PYTHON, "-c", TRANSLATE],
+        [SAM_PYTHON, "-c", TRANSLATE, *parameters],
         input=(ROOT / "template.yaml").read_text(encoding="utf-8"),
         env={"AWS_DEFAULT_REGION": "us-east-1"},
         capture_output=True,
@@ -81,8 +104,20 @@ def template() -> Json:
         text=True,
     )
     assert result.returncode == 0, result.stderr
-    translated: Json = json.loads(result.stdout)
-    return translated
+    template: Json = json.loads(result.stdout)
+    return template
+
+
+@pytest.fixture(scope="module")
+def template() -> Json:
+    return translated()
+
+
+@pytest.fixture(scope="module")
+def deployed() -> Json:
+    """As `sam deploy` deploys it, with the parameters of samconfig.toml."""
+    config = tomllib.loads((ROOT / "samconfig.toml").read_text(encoding="utf-8"))
+    return translated(*config["default"]["deploy"]["parameters"]["parameter_overrides"].split())
 
 
 @pytest.fixture(scope="module")
@@ -97,18 +132,50 @@ def of_type(template: Json, kind: str) -> dict[str, Json]:
     return {name: one["Properties"] for name, one in resources if one["Type"] == kind}
 
 
+NO_VALUE = {"Ref": "AWS::NoValue"}
+
+
 def attribute(resource: str, name: str = "Arn") -> Json:
     return {"Fn::GetAtt": [resource, name]}
 
 
-def test_cfn_lint_finds_nothing_in_the_translated_template(template: Json) -> None:
-    assert lint(json.dumps(template), config=ManualArgs(regions=["us-east-1"])) == []
+def findings(template: Json) -> list[str]:
+    """What cfn-lint finds, but for parameters that SAM itself has used up."""
+    matches = lint(json.dumps(template), config=ManualArgs(regions=["us-east-1"]))
+    source = (ROOT / "template.yaml").read_text(encoding="utf-8")
+    texts = [f"{match.rule.id} {match.message}" for match in matches]
+    used_up = re.compile(r"W2001 Parameter (\w+) not used\.")
+    return [
+        text
+        for text in texts
+        if not ((match := used_up.fullmatch(text)) and f"!Ref {match[1]}\n" in source)
+    ]
+
+
+def test_cfn_lint_finds_nothing_in_the_translated_template(template: Json, deployed: Json) -> None:
+    assert findings(template) == []
+    assert findings(deployed) == []
 
 
 def test_cfn_lint_would_find_a_runtime_that_does_not_exist(template: Json) -> None:
     broken = json.dumps(template).replace("python3.13", "python9.9")
-    matches = lint(broken, config=ManualArgs(regions=["us-east-1"]))
-    assert {match.rule.id for match in matches} == {"E3030"}
+    assert {text.split()[0] for text in findings(json.loads(broken))} == {"E3030"}
+
+
+def test_checkov_finds_nothing_that_is_not_explained(deployed: Json, tmp_path: Path) -> None:
+    assert CHECKOV.exists(), f"{CHECKOV} is missing: run `make check`, which installs it"
+    file = tmp_path / "template.json"
+    file.write_text(json.dumps(deployed))
+    scan = f"{CHECKOV} --framework cloudformation --output json --skip-download --quiet --compact"
+    result = subprocess.run(  # noqa: S603 - our own scanner and our own text
+        [*scan.split(), "--file", file], capture_output=True, check=False, text=True
+    )
+    report = json.loads(result.stdout)
+    assert report["summary"]["passed"] > 30, result.stdout
+    found: dict[str, set[str]] = {}
+    for check in report["results"]["failed_checks"]:
+        found.setdefault(check["check_id"], set()).add(check["resource"].rpartition(".")[2])
+    assert found == EXPLAINED
 
 
 def test_the_api_has_one_path_with_one_method_and_nothing_for_cors(api: Json) -> None:
@@ -120,7 +187,7 @@ def test_the_api_has_one_path_with_one_method_and_nothing_for_cors(api: Json) ->
 def test_the_path_is_answered_by_the_endpoint_function_as_a_proxy(api: Json) -> None:
     integration = api["Body"]["paths"][PATH]["get"]["x-amazon-apigateway-integration"]
     assert integration["type"] == "aws_proxy"
-    assert "${ListConversationsFunction.Arn}" in integration["uri"]["Fn::Sub"]
+    assert "${ListConversationsFunctionAliaslive}" in integration["uri"]["Fn::Sub"]
 
 
 def test_the_api_is_regional(api: Json) -> None:
@@ -146,7 +213,7 @@ def test_every_request_passes_the_authorizer_which_is_cached_for_a_minute(api: J
     (scheme,) = body["components"]["securitySchemes"].values()
     authorizer = scheme["x-amazon-apigateway-authorizer"]
     assert authorizer.pop("authorizerUri")["Fn::Sub"][1] == {
-        "__FunctionArn__": attribute("AuthorizeFunction")
+        "__FunctionArn__": {"Ref": "AuthorizeFunctionAliaslive"}
     }
     assert authorizer == {
         "type": "request",
@@ -236,11 +303,15 @@ def test_a_function_is_configured_as_designed(
         "Architectures": [{"Ref": "Architecture"}],
         "Role": attribute(f"{part}Role"),
         "LoggingConfig": {"LogFormat": "Text", "LogGroup": {"Ref": f"{part}LogGroup"}},
+        "TracingConfig": {"Mode": "Active"},
+        "ReservedConcurrentExecutions": {
+            "Fn::If": [f"Has{part}Concurrency", {"Ref": f"{part}Concurrency"}, NO_VALUE]
+        },
     }
     assert {key: function[key] for key in expected} == expected
-    endpoint = ["HasDynamoDBEndpoint", {"Ref": "DynamoDBEndpoint"}, {"Ref": "AWS::NoValue"}]
+    endpoint = ["HasDynamoDBEndpoint", {"Ref": "DynamoDBEndpoint"}, NO_VALUE]
     assert function["Environment"]["Variables"] == table | {
-        "POWERTOOLS_SERVICE_NAME": "conversations",
+        "POWERTOOLS_SERVICE_NAME": {"Ref": "AWS::StackName"},
         "POWERTOOLS_METRICS_NAMESPACE": "Conversations",
         "POWERTOOLS_LOG_LEVEL": {"Ref": "LogLevel"},
         "AWS_ENDPOINT_URL_DYNAMODB": {"Fn::If": endpoint},
@@ -270,12 +341,22 @@ def test_there_are_no_other_functions_and_the_defaults_are_those_of_aws(template
         ("Authorize", "dynamodb:GetItem", attribute("ApiKeysTable")),
     ],
 )
-def test_a_role_allows_one_read_and_its_own_log_group_and_nothing_else(
+def test_a_role_allows_one_read_its_own_logs_and_traces_and_nothing_else(
     template: Json, name: str, action: str, tables: object
 ) -> None:
     role = of_type(template, "AWS::IAM::Role")[f"{name}Role"]
     assert set(role) == {"AssumeRolePolicyDocument", "Policies"}  # no managed policies
     (policy,) = role["Policies"]
+    decrypt = {
+        "Effect": "Allow",
+        "Action": "kms:Decrypt",
+        "Resource": {"Ref": "EncryptionKeyArn"},
+        "Condition": {
+            "StringEquals": {
+                "kms:ViaService": {"Fn::Sub": "dynamodb.${AWS::Region}.${AWS::URLSuffix}"}
+            }
+        },
+    }
     assert policy["PolicyDocument"]["Statement"] == [
         {"Effect": "Allow", "Action": action, "Resource": tables},
         {
@@ -283,6 +364,12 @@ def test_a_role_allows_one_read_and_its_own_log_group_and_nothing_else(
             "Action": ["logs:CreateLogStream", "logs:PutLogEvents"],
             "Resource": attribute(f"{name}LogGroup"),
         },
+        {
+            "Effect": "Allow",
+            "Action": ["xray:PutTraceSegments", "xray:PutTelemetryRecords"],
+            "Resource": "*",
+        },
+        {"Fn::If": ["HasEncryptionKey", decrypt, NO_VALUE]},
     ]
     assert role["AssumeRolePolicyDocument"]["Statement"] == [
         {
@@ -293,14 +380,41 @@ def test_a_role_allows_one_read_and_its_own_log_group_and_nothing_else(
     ]
 
 
-def test_no_other_resource_grants_anything(template: Json) -> None:
-    iam = {name: one["Type"] for name, one in template["Resources"].items() if "IAM" in one["Type"]}
-    assert iam == {"ListConversationsRole": "AWS::IAM::Role", "AuthorizeRole": "AWS::IAM::Role"}
+def statements(node: Any) -> Iterator[Json]:
+    """Every policy statement of a template, wherever it stands."""
+    match node:
+        case {"Effect": _}:
+            yield node
+        case dict():
+            for value in node.values():
+                yield from statements(value)
+        case list():
+            for value in node:
+                yield from statements(value)
 
 
-def test_both_log_groups_keep_their_logs_for_the_days_asked_for(template: Json) -> None:
+def test_no_policy_has_a_wildcard_action_and_only_tracing_has_no_resource(deployed: Json) -> None:
+    found = list(statements(deployed))
+    assert len(found) == 2 * 5 + 2  # of the functions' roles, of API Gateway's and of CodeDeploy's
+    for statement in found:
+        actions = statement["Action"]
+        assert "*" not in json.dumps(actions)
+        traces = "xray:PutTraceSegments" in actions
+        assert traces == (statement.get("Resource") == "*")
+
+
+def test_no_other_resource_grants_anything(template: Json, deployed: Json) -> None:
+    roles = {"ListConversationsRole", "AuthorizeRole", "ApiGatewayRole"}
+    for one, expected in ((template, roles), (deployed, roles | {"CodeDeployServiceRole"})):
+        iam = {name for name, own in one["Resources"].items() if "IAM" in own["Type"]}
+        assert iam == expected
+    (logs,) = of_type(template, "AWS::IAM::Role")["ApiGatewayRole"]["ManagedPolicyArns"]
+    assert logs["Fn::Sub"].endswith("/service-role/AmazonAPIGatewayPushToCloudWatchLogs")
+
+
+def test_all_log_groups_keep_their_logs_for_the_days_asked_for(template: Json) -> None:
     groups = of_type(template, "AWS::Logs::LogGroup")
-    assert set(groups) == {"ListConversationsLogGroup", "AuthorizeLogGroup"}
+    assert set(groups) == {"ListConversationsLogGroup", "AuthorizeLogGroup", "AccessLogGroup"}
     for group in groups.values():
         assert group["RetentionInDays"] == {"Ref": "LogRetentionDays"}
     assert template["Parameters"]["LogRetentionDays"]["Default"] == 30
@@ -327,21 +441,216 @@ def keys(table: Json) -> dict[str, str]:
     return {key["AttributeName"]: key["KeyType"] for key in table["KeySchema"]}
 
 
-def test_both_tables_are_on_demand_recoverable_and_outlive_the_stack(template: Json) -> None:
+def test_both_tables_are_bounded_recoverable_protected_and_outlive_the_stack(
+    template: Json,
+) -> None:
     tables = of_type(template, "AWS::DynamoDB::Table")
     assert set(tables) == {"ConversationsTable", "ApiKeysTable"}
+    most = {"MaxReadRequestUnits": {"Ref": "MaxReadUnits"}}
+    most |= {"MaxWriteRequestUnits": {"Ref": "MaxWriteUnits"}}
+    conversations = tables["ConversationsTable"]
+    assert conversations["OnDemandThroughput"] == most
+    assert conversations["GlobalSecondaryIndexes"][0]["OnDemandThroughput"] == most
+    assert set(tables["ApiKeysTable"]["OnDemandThroughput"]) == set(most)
     for name, table in tables.items():
         assert table["BillingMode"] == "PAY_PER_REQUEST"
         recovery = table["PointInTimeRecoverySpecification"]
         assert recovery == {"PointInTimeRecoveryEnabled": True}
+        assert table["DeletionProtectionEnabled"] is True
+        own_key = {
+            "SSEEnabled": True,
+            "SSEType": "KMS",
+            "KMSMasterKeyId": {"Ref": "EncryptionKeyArn"},
+        }
+        assert table["SSESpecification"] == {"Fn::If": ["HasEncryptionKey", own_key, NO_VALUE]}
         resource = template["Resources"][name]
         assert resource["DeletionPolicy"] == resource["UpdateReplacePolicy"] == "Retain"
 
 
-def test_the_outputs_name_the_address_and_the_tables(template: Json) -> None:
+def test_the_outputs_name_the_address_the_tables_and_where_to_look(template: Json) -> None:
     address = "https://${Api}.execute-api.${AWS::Region}.${AWS::URLSuffix}/${StageName}" + PATH
-    assert {name: output["Value"] for name, output in template["Outputs"].items()} == {
+    outputs = {name: output["Value"] for name, output in template["Outputs"].items()}
+    assert outputs.pop("DashboardUrl")["Fn::Sub"].endswith("#dashboards:name=${Dashboard}")
+    assert outputs == {
         "ConversationsUrl": {"Fn::Sub": address},
         "ConversationsTableName": {"Ref": "ConversationsTable"},
         "ApiKeysTableName": {"Ref": "ApiKeysTable"},
+        "AlarmTopicArn": {"Ref": "AlarmTopic"},
+        "DomainTarget": attribute("Domain", "RegionalDomainName"),
     }
+
+
+def test_every_parameter_has_a_default(template: Json) -> None:
+    assert all("Default" in own for own in template["Parameters"].values())
+
+
+def test_the_firewall_counts_each_key_over_a_minute_and_blocks_plainly(template: Json) -> None:
+    acl = of_type(template, "AWS::WAFv2::WebACL")["WebAcl"]
+    (rule,) = acl["Rules"]
+    assert rule["Action"] == {"Block": {}}  # a custom response would bypass WAF_FILTERED
+    assert rule["Statement"]["RateBasedStatement"] == {
+        "Limit": {"Ref": "RequestsPerMinute"},
+        "EvaluationWindowSec": 60,
+        "AggregateKeyType": "CUSTOM_KEYS",
+        "CustomKeys": [
+            {
+                "Header": {
+                    "Name": "x-api-key",
+                    "TextTransformations": [{"Priority": 0, "Type": "NONE"}],
+                }
+            }
+        ],
+    }
+    assert acl["DefaultAction"] == {"Allow": {}}
+    assert template["Parameters"]["RequestsPerMinute"]["Default"] == 60
+    assert template["Parameters"]["Firewall"]["Default"] == "true"
+
+
+def test_the_firewall_stands_before_the_stage(template: Json) -> None:
+    association = of_type(template, "AWS::WAFv2::WebACLAssociation")["WebAclAssociation"]
+    assert association["WebACLArn"] == attribute("WebAcl")
+    assert association["ResourceArn"]["Fn::Sub"].endswith("::/restapis/${Api}/stages/${ApiStage}")
+    for name in ("WebAcl", "WebAclAssociation"):
+        assert template["Resources"][name]["Condition"] == "HasFirewall"
+
+
+def test_the_firewall_keeps_no_key(template: Json) -> None:
+    acl = of_type(template, "AWS::WAFv2::WebACL")["WebAcl"]
+    for part in (acl, *acl["Rules"]):
+        assert part["VisibilityConfig"]["SampledRequestsEnabled"] is False
+    assert of_type(template, "AWS::WAFv2::LoggingConfiguration") == {}
+    (protection,) = acl["DataProtectionConfig"]["DataProtections"]  # should either be turned on
+    assert protection == {
+        "Field": {"FieldType": "SINGLE_HEADER", "FieldKeys": ["x-api-key"]},
+        "Action": "SUBSTITUTION",
+    }
+
+
+def test_the_stage_throttles_all_clients_together_and_logs_no_request(template: Json) -> None:
+    (stage,) = of_type(template, "AWS::ApiGateway::Stage").values()
+    (settings,) = stage["MethodSettings"]
+    assert settings == {
+        "ResourcePath": "/*",
+        "HttpMethod": "*",
+        "ThrottlingRateLimit": {"Ref": "ThrottlingRate"},
+        "ThrottlingBurstLimit": {"Ref": "ThrottlingBurst"},
+        "MetricsEnabled": True,
+        "LoggingLevel": "OFF",
+        "DataTraceEnabled": False,
+    }
+    assert stage["TracingEnabled"] is True
+
+
+def test_the_access_log_is_json_without_headers_paths_or_addresses(template: Json) -> None:
+    (stage,) = of_type(template, "AWS::ApiGateway::Stage").values()
+    setting = stage["AccessLogSetting"]
+    assert setting["DestinationArn"] == attribute("AccessLogGroup")
+    names = set(json.loads(setting["Format"]).values())
+    assert names == {
+        *("$context.requestId", "$context.requestTime", "$context.httpMethod"),
+        *("$context.resourcePath", "$context.status", "$context.responseLength"),
+        *("$context.responseLatency", "$context.integration.latency"),
+        *("$context.authorizer.latency", "$context.authorizer.keyId"),
+        *("$context.error.responseType", "$context.waf.status", "$context.xrayTraceId"),
+    }
+
+
+def test_a_domain_takes_tls_1_2_or_newer_and_is_the_only_address(template: Json, api: Json) -> None:
+    domain = of_type(template, "AWS::ApiGateway::DomainName")["Domain"]
+    assert domain["SecurityPolicy"] == "TLS_1_2"
+    assert domain["RegionalCertificateArn"] == {"Ref": "CertificateArn"}
+    mapping = of_type(template, "AWS::ApiGateway::BasePathMapping")["DomainMapping"]
+    assert mapping["Stage"] == {"Ref": "ApiStage"}
+    for name in ("Domain", "DomainMapping"):
+        assert template["Resources"][name]["Condition"] == "HasDomain"
+    configuration = api["Body"]["servers"][0]["x-amazon-apigateway-endpoint-configuration"]
+    disabled = configuration["disableExecuteApiEndpoint"]
+    assert disabled == {"Fn::If": ["HasDomain", True, False]}
+
+
+def test_a_changed_parameter_makes_a_new_version(template: Json) -> None:
+    for version in of_type(template, "AWS::Lambda::Version").values():
+        for name in ("LogLevel", "Architecture", "DynamoDBEndpoint"):
+            assert f"{name}=${{{name}}}" in version["Description"]["Fn::Sub"]
+
+
+def test_a_deployment_is_a_canary_that_alarms_roll_back(deployed: Json) -> None:
+    groups = of_type(deployed, "AWS::CodeDeploy::DeploymentGroup")
+    assert set(groups) == {
+        "ListConversationsFunctionDeploymentGroup",
+        "AuthorizeFunctionDeploymentGroup",
+    }
+    for name, group in groups.items():
+        configuration = group["DeploymentConfigName"]["Fn::Sub"][1]
+        assert configuration == {"ConfigName": "Canary10Percent5Minutes"}
+        assert "DEPLOYMENT_STOP_ON_ALARM" in group["AutoRollbackConfiguration"]["Events"]
+        alarms = {alarm["Name"]["Ref"] for alarm in group["AlarmConfiguration"]["Alarms"]}
+        assert alarms == {
+            *("ListConversationsVersionAlarm", "AuthorizeVersionAlarm"),
+            *("InternalErrorsAlarm", "StoreErrorsAlarm"),
+        }
+        alias = deployed["Resources"][name.replace("DeploymentGroup", "Aliaslive")]
+        update = alias["UpdatePolicy"]["CodeDeployLambdaAliasUpdate"]
+        assert update["DeploymentGroupName"] == {"Ref": name}
+
+
+ALARMS = {  # namespace, metric, and the most of it that is no reason to wake someone
+    "GatewayErrorsAlarm": ("AWS/ApiGateway", "5XXError", 0.01),
+    "GatewayLatencyAlarm": ("AWS/ApiGateway", "Latency", 5000),
+    "ListConversationsErrorsAlarm": ("AWS/Lambda", "Errors", 0),
+    "AuthorizeErrorsAlarm": ("AWS/Lambda", "Errors", 0),
+    "ListConversationsThrottlesAlarm": ("AWS/Lambda", "Throttles", 0),
+    "AuthorizeThrottlesAlarm": ("AWS/Lambda", "Throttles", 0),
+    "ConversationsThrottlesAlarm": ("AWS/DynamoDB", "ReadThrottleEvents", 0),
+    "ByUpdatedThrottlesAlarm": ("AWS/DynamoDB", "ReadThrottleEvents", 0),
+    "ApiKeysThrottlesAlarm": ("AWS/DynamoDB", "ReadThrottleEvents", 0),
+    "StoreErrorsAlarm": ("Conversations", "StoreErrors", 0),
+    "InternalErrorsAlarm": ("Conversations", "InternalErrors", 0),
+    "InvalidCallersAlarm": ("Conversations", "InvalidCallers", 0),
+    "UnreadableConversationsAlarm": ("Conversations", "UnreadableConversations", 0),
+    "LargeResponsesAlarm": ("Conversations", "ResponseBytes", 5033164),
+}
+VERSION_ALARMS = {"ListConversationsVersionAlarm", "AuthorizeVersionAlarm"}
+
+
+def test_the_alarms_tell_people_and_are_quiet_without_requests(template: Json) -> None:
+    alarms = of_type(template, "AWS::CloudWatch::Alarm")
+    assert set(alarms) == {*ALARMS, *VERSION_ALARMS}
+    people = [{"Ref": "AlarmTopic"}]
+    for name, (namespace, metric, threshold) in ALARMS.items():
+        alarm = alarms[name]
+        assert (alarm["Namespace"], alarm["MetricName"]) == (namespace, metric)
+        assert alarm["Threshold"] == threshold
+        assert alarm["AlarmActions"] == alarm["OKActions"] == people
+    for alarm in alarms.values():
+        assert alarm["TreatMissingData"] == "notBreaching"
+        assert alarm["ComparisonOperator"] == "GreaterThanThreshold"
+
+
+def test_the_metrics_of_the_alarms_are_those_that_the_code_writes(template: Json) -> None:
+    code = "".join(file.read_text() for file in (ROOT / "src/handlers").glob("*.py"))
+    for namespace, metric, _ in ALARMS.values():
+        if namespace == "Conversations":
+            assert f'"{metric}"' in code
+    environment = template["Resources"]["ListConversationsFunction"]["Properties"]["Environment"]
+    assert environment["Variables"]["POWERTOOLS_METRICS_NAMESPACE"] == "Conversations"
+    of_service = of_type(template, "AWS::CloudWatch::Alarm")["StoreErrorsAlarm"]["Dimensions"]
+    assert of_service == [{"Name": "service", "Value": {"Ref": "AWS::StackName"}}]
+
+
+def test_the_dashboard_is_json_and_shows_every_alarm_and_every_metric_of_them(
+    template: Json,
+) -> None:
+    body = of_type(template, "AWS::CloudWatch::Dashboard")["Dashboard"]["DashboardBody"]["Fn::Sub"]
+    widgets = json.loads(re.sub(r"\$\{[^}]+}", "x", body))["widgets"]
+    assert len(widgets) == 10
+    for name, (_, metric, _) in ALARMS.items():
+        assert f"${{{name}.Arn}}" in body
+        assert f'"{metric}"' in body
+
+
+def test_the_readme_says_what_to_do_at_each_alarm() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    if "Operations" not in readme:
+        pytest.skip("README.md has no operations yet")
+    assert [name for name in {**ALARMS} if name not in readme] == []

@@ -1,0 +1,149 @@
+"""Faults between the handlers and DynamoDB: every fault, at every place, once and persistently.
+
+Writes what it saw into docs/faults.md.
+"""
+
+import itertools
+import multiprocessing
+import random
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from typing import Any
+
+import pytest
+
+from domain.api_key import ApiKey, generate, hash_of
+from domain.conversation import Conversation
+from storage.api_keys import ApiKeyTable
+from storage.conversations import ConversationTable
+from storage.dynamodb import client
+from tests.api import DOCUMENTED, DOCUMENTED_USER, conversation
+from tests.conftest import TABLES
+from tests.emulators import ROOT, ministack
+from tests.faulty import (
+    AUTHORIZER_SECONDS,
+    DURATIONS,
+    FAULTS,
+    FUNCTION_SECONDS,
+    PLACES,
+    WORKSPACE,
+    Cell,
+    Seen,
+    begin,
+    see,
+)
+
+CELLS = [Cell(*cell) for cell in itertools.product(FAULTS, DURATIONS, PLACES)]
+KEY = generate()
+WORKERS = 4  # they wait, most of the time
+
+
+@pytest.fixture(scope="module")
+def whole() -> list[bytes]:
+    """The conversations, newest first, as a whole list has them: three pages of DynamoDB."""
+    noise = random.Random(1)  # noqa: S311 - what zstd cannot shrink under half
+    message: dict[str, Any] = DOCUMENTED["messages"][0]  # type: ignore[index]
+    return [
+        Conversation.model_validate(
+            conversation(
+                id=f"c{number}",
+                createdAt=f"2024-12-0{number}T00:00:00Z",
+                messages=[message | {"message": noise.randbytes(375_000).hex()}],
+            )
+        ).to_json()
+        for number in range(5, 0, -1)
+    ]
+
+
+@pytest.fixture(scope="module")
+def seen(whole: list[bytes]) -> Iterator[dict[Cell, Seen]]:
+    """What came of every cell."""
+    with ministack(SERVICES="dynamodb") as address, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AWS_ENDPOINT_URL_DYNAMODB", address)
+        dynamodb = client()
+        for name, definition in TABLES.items():
+            dynamodb.create_table(TableName=name, **definition)
+        table = ConversationTable(dynamodb, "ConversationsTable")
+        for document in whole:
+            table.put(WORKSPACE, Conversation.from_json(document))
+        granted = frozenset({WORKSPACE})
+        key = ApiKey(hash_of(KEY), "key_1", DOCUMENTED_USER, granted, "2024-01-01T00:00:00.000Z")
+        ApiKeyTable(dynamodb, "ApiKeysTable").put(key)
+        context = multiprocessing.get_context("spawn")
+        with ProcessPoolExecutor(
+            WORKERS, context, begin, (address, page_starts(dynamodb), KEY)
+        ) as pool:
+            yield dict(zip(CELLS, pool.map(see, CELLS), strict=True))
+
+
+def page_starts(dynamodb: Any) -> list[str | None]:
+    """The sort keys at which DynamoDB's pages begin."""
+    pages = dynamodb.get_paginator("query").paginate(
+        TableName="ConversationsTable",
+        KeyConditionExpression="pk = :pk",
+        ExpressionAttributeValues={":pk": {"S": f"{WORKSPACE}#{DOCUMENTED_USER}"}},
+        ScanIndexForward=False,
+    )
+    starts = [None, *(page.get("LastEvaluatedKey", {}).get("sk", {}).get("S") for page in pages)]
+    assert len(starts) == 4, "the list has three pages"
+    return starts[:-1]
+
+
+@pytest.mark.parametrize("cell", CELLS, ids=" / ".join)
+def test_a_fault_gives_the_whole_list_or_a_problem_in_time(
+    seen: dict[Cell, Seen], whole: list[bytes], cell: Cell
+) -> None:
+    one = seen[cell]
+    assert one.fired, "the fault was not there"
+    expected = 500 if cell.fault == "request called invalid" else 503
+    if cell.place == "API key":
+        assert one.seconds < AUTHORIZER_SECONDS
+        assert one.status in (200, 503), one  # never a 401
+        return
+    assert one.seconds < FUNCTION_SECONDS
+    assert one.status in (200, expected), one
+    if one.status == 200:
+        assert one.body == b"[" + b",".join(whole) + b"]"
+    else:
+        assert one.headers["content-type"] == "application/problem+json"
+        assert ("retry-after" in one.headers) == (one.status == 503)
+        assert len(one.body) < 1000
+
+
+FATAL = {"access denied", "request called invalid", "a slow drip, 4 KB a second"}
+
+
+@pytest.mark.parametrize("fault", FAULTS.keys() - FATAL)
+def test_what_happens_once_is_retried(seen: dict[Cell, Seen], fault: str) -> None:
+    assert {seen[Cell(fault, "once", place)].status for place in PLACES} == {200}
+
+
+@pytest.mark.parametrize("fault", FAULTS.keys() - {"1 s late, under the timeout"})
+def test_what_persists_is_a_problem(seen: dict[Cell, Seen], fault: str) -> None:
+    places = PLACES[:3] if fault == "a slow drip, 4 KB a second" else PLACES  # a key is short
+    assert 200 not in {seen[Cell(fault, "persistently", place)].status for place in places}
+
+
+def test_the_table_of_what_was_seen_is_written(seen: dict[Cell, Seen]) -> None:
+    lines = [
+        "# Faults",
+        "",
+        "What a client gets when something is wrong between the functions and DynamoDB. Seen, and",
+        "written here, by `tests/integration/test_faults.py`: the real handlers read a list of",
+        "three pages through a proxy that does what the row says to the answer of the column.",
+        "A 503 carries `Retry-After`; every answer comes within the function's time. Never is a",
+        "part of a list, an empty one, or a 401 for a good key.",
+        "",
+        f"| fault | lasts | {' | '.join(PLACES)} |",
+        "| --- | --- |" + " --- |" * len(PLACES),
+    ]
+    for fault, duration in itertools.product(FAULTS, DURATIONS):
+        cells = (outcome(seen[Cell(fault, duration, place)]) for place in PLACES)
+        lines.append(f"| {fault} | {duration} | {' | '.join(cells)} |")
+    assert all("|  |" not in line for line in lines)
+    (ROOT / "docs/faults.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def outcome(one: Seen) -> str:
+    """A cell of the table."""
+    return "200, whole" if one.status == 200 else f"{one.status} ({one.reason})"
