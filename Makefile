@@ -34,7 +34,7 @@ e2e: $(BIN)/conversations $(SAM_VENV)/bin/sam $(MINISTACK_VENV)/bin/ministack ##
 fuzz: $(BIN)/conversations ## Send N=… made-up requests to the endpoint; make test sends 5,000
 	FUZZ_REQUESTS=$(or $(N),50000) $(BIN)/pytest tests/integration/test_fuzz.py
 
-load: $(BIN)/conversations ## Load the local API for SECONDS=…, and say how it bears it
+load: $(BIN)/conversations $(MINISTACK_VENV)/bin/ministack ## Load the local API for SECONDS=…, and say how it bears it
 	$(BIN)/python -m tests.load.load $(SECONDS)
 
 smoke: $(BIN)/conversations ## Check a deployment in ten seconds: URL=… KEY=… WORKSPACE=…

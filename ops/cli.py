@@ -24,7 +24,12 @@ app = typer.Typer(
 
         conversations serve
 
-    Exit codes: 0 done, 1 the function failed, 2 wrong use or nothing to work with.""",
+    Then bring your own data, from MongoDB or JSON, and issue a key to read it with:
+
+        conversations load --help
+
+    Exit codes: 0 done, 1 not all of it (records rejected, the function failed), 2 wrong use or
+    nothing to work with.""",
 )
 
 app.command()(data.load)

@@ -83,6 +83,10 @@ def begin(upstream: str, starts: list[str | None], key: str) -> None:
     atexit.register(_resources.close)
     _starts, _key = starts, key
     os.environ |= {"AWS_ENDPOINT_URL_DYNAMODB": _proxy, "POWERTOOLS_LOG_LEVEL": "CRITICAL"}
+    for _ in range(20):  # the emulators' own start is no fault
+        if _list()[0] == _authorize()[0] == 200:
+            return
+    raise RuntimeError("the list cannot be read without a fault either")
 
 
 def see(cell: Cell) -> Seen:

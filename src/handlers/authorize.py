@@ -3,28 +3,30 @@
 import os
 from collections.abc import Mapping
 from functools import cache
-from typing import Any
-
-from aws_lambda_powertools.utilities.typing import LambdaContext
+from typing import TYPE_CHECKING, Any
 
 from domain import api_key
 from domain.caller import Caller
 from domain.timestamp import now
+from handlers import start
 from handlers.telemetry import logger
 from storage.api_keys import ApiKeyTable
-from storage.dynamodb import client
+from storage.shortcut import reader
+
+if TYPE_CHECKING:
+    from aws_lambda_powertools.utilities.typing import LambdaContext
 
 
 @cache
 def table() -> ApiKeyTable:
     """The table of API keys, its client kept for the life of the function."""
-    return ApiKeyTable(client(), os.environ["API_KEYS_TABLE"])
+    return ApiKeyTable(reader(), os.environ["API_KEYS_TABLE"])
 
 
 @logger.inject_lambda_context(
     correlation_id_path="requestContext.requestId", clear_state=True, log_event=False
 )
-def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, Any]:
+def handler(event: dict[str, Any], _context: "LambdaContext") -> dict[str, Any]:
     """Answers API Gateway's REQUEST authorizer: an IAM policy, and the caller as context.
 
     Raises:
@@ -58,3 +60,6 @@ def identify(headers: Mapping[str, str] | None) -> Caller | None:
         return None
     found = table().find(api_key.hash_of(key))
     return found.caller() if found and found.is_active(now()) else None
+
+
+start.warm_up(lambda: table().find("none"))

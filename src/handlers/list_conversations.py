@@ -9,14 +9,14 @@ from aws_lambda_powertools.event_handler import APIGatewayRestResolver, Response
 from aws_lambda_powertools.metrics import MetricUnit
 
 from domain.caller import Caller
-from handlers import encoding, parameters
+from handlers import encoding, parameters, start
 from handlers.openapi import RESPONSES
 from handlers.problems import handle_errors
 from handlers.telemetry import logger, metrics
 from storage import cursor as cursors
 from storage.conversations import ConversationTable, Page
-from storage.dynamodb import client
-from storage.query import ConversationQuery, Position, partition_of
+from storage.query import ConversationQuery, Partition, Position, partition_of
+from storage.shortcut import reader
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.event_handler.middlewares import NextMiddleware
@@ -29,7 +29,7 @@ handle_errors(app)
 @cache
 def table() -> ConversationTable:
     """The table of conversations, its client kept for the life of the function."""
-    return ConversationTable(client(), os.environ["CONVERSATIONS_TABLE"])
+    return ConversationTable(reader(), os.environ["CONVERSATIONS_TABLE"])
 
 
 def refuse_unknown(app: APIGatewayRestResolver, next_middleware: "NextMiddleware") -> Response[str]:
@@ -125,3 +125,13 @@ def _record(page: Page, response: Response[str]) -> None:
 def handler(event: dict[str, Any], context: "LambdaContext") -> dict[str, Any]:
     """Answers API Gateway's proxy event. Raises nothing: every error is a problem response."""
     return app.resolve(parameters.merge_headers(event), context)
+
+
+def _warm_up() -> None:
+    for route in app._static_routes:  # noqa: SLF001 - nothing else makes Powertools prepare a route
+        _ = route.dependant
+    everything_of_nobody = Partition("none"), ConversationQuery()
+    table().query(*everything_of_nobody, max_bytes=0, seconds_left=lambda: 0.0)
+
+
+start.warm_up(_warm_up)

@@ -18,8 +18,11 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner, Result
 
 from ops.cli import app
+from storage.bulk import Bulk
+from storage.conversations import ConversationTable
 from tests import generate
 from tests.api import DOCUMENTED, DOCUMENTED_USER, Api, conversation
+from tests.conftest import put
 from tests.strategies import conversations
 
 if TYPE_CHECKING:
@@ -131,6 +134,25 @@ def test_an_older_conversation_never_replaces_a_newer_one(
     assert api.get().json == [older]
     assert counts(load(file(newer))) == (1, 0, 0)
     assert api.get().json == [newer]
+
+
+def test_a_live_write_between_reading_and_writing_is_not_undone(
+    api: Api, table: ConversationTable, file: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old, loaded, live = (
+        conversation(agentId=name, updatedAt=f"2024-12-01T09:00:0{name}Z") for name in "123"
+    )
+    put(table, old)
+    read = Bulk._stored_states  # noqa: SLF001 - where the race is
+
+    def read_too_early(self: Bulk, items: Any) -> dict[tuple[str, str], str]:
+        found = read(self, items)
+        put(table, live)
+        return found
+
+    monkeypatch.setattr(Bulk, "_stored_states", read_too_early)
+    assert counts(load(file(loaded))) == (0, 1, 0)
+    assert api.get().json == [live]
 
 
 def test_of_one_conversation_twice_in_a_file_the_newer_stays_or_the_last_with_overwrite(
@@ -390,7 +412,7 @@ def test_every_script_survives_from_the_file_to_the_client(
 WORKSPACES = count()
 
 
-@settings(max_examples=30)
+@settings(max_examples=15)
 @given(st.lists(conversations, min_size=1, max_size=5, unique_by=lambda one: one["_id"]))
 def test_loading_what_was_exported_gives_back_what_was_stored(given_: list[dict[str, Any]]) -> None:
     first, second = (f"workspace-{next(WORKSPACES)}" for _ in range(2))

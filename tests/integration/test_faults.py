@@ -10,13 +10,13 @@ from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from typing import Any
 
+import boto3
 import pytest
 
 from domain.api_key import ApiKey, generate, hash_of
 from domain.conversation import Conversation
 from storage.api_keys import ApiKeyTable
 from storage.conversations import ConversationTable
-from storage.dynamodb import client
 from tests.api import DOCUMENTED, DOCUMENTED_USER, conversation
 from tests.conftest import TABLES
 from tests.emulators import ROOT, ministack
@@ -60,7 +60,7 @@ def seen(whole: list[bytes]) -> Iterator[dict[Cell, Seen]]:
     """What came of every cell."""
     with ministack(SERVICES="dynamodb") as address, pytest.MonkeyPatch.context() as patch:
         patch.setenv("AWS_ENDPOINT_URL_DYNAMODB", address)
-        dynamodb = client()
+        dynamodb = boto3.client("dynamodb")  # more patient than the functions
         for name, definition in TABLES.items():
             dynamodb.create_table(TableName=name, **definition)
         table = ConversationTable(dynamodb, "ConversationsTable")
@@ -110,7 +110,7 @@ def test_a_fault_gives_the_whole_list_or_a_problem_in_time(
         assert len(one.body) < 1000
 
 
-FATAL = {"access denied", "request called invalid", "a slow drip, 4 KB a second"}
+FATAL = {"access denied", "request called invalid"}  # may be asked again, need not
 
 
 @pytest.mark.parametrize("fault", FAULTS.keys() - FATAL)

@@ -1,3 +1,4 @@
+# ruff: noqa: T201 - a report
 """Load on the local API: `make load SECONDS=60`. Many clients, small and large lists mixed.
 
 On this machine only, and it ends by itself. The local API runs one request at a time, so what it
@@ -6,7 +7,6 @@ says is whether anything breaks or grows, not what AWS could bear.
 
 import os
 import random
-import socket
 import subprocess
 import sys
 import threading
@@ -17,6 +17,7 @@ from pathlib import Path
 import httpx
 
 from ops import demo
+from tests.emulators import free_port, ministack
 
 CLIENTS = 16
 MAX_SECONDS = 300
@@ -68,15 +69,17 @@ def resident_mb(pid: int) -> float:
 
 def main(seconds: float) -> int:
     """Loads a local API of its own; 1 if there was an error or its memory grew."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     console = Path(sys.executable).with_name("conversations")
-    with subprocess.Popen(  # noqa: S603 - our own console
-        [console, "serve", "--port", str(port)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        env={**os.environ, "PYTHONUNBUFFERED": "1"},
-    ) as process:
+    with (
+        ministack(SERVICES="dynamodb") as dynamodb,
+        subprocess.Popen(  # noqa: S603 - our own console
+            [console, "serve", "--port", str(port)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env={**os.environ, "AWS_ENDPOINT_URL_DYNAMODB": dynamodb},
+        ) as process,
+    ):
         assert process.stdout
         process.stdout.readline()
         url = f"http://127.0.0.1:{port}/v1/api/conversations"

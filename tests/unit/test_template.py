@@ -408,6 +408,9 @@ def test_no_other_resource_grants_anything(template: Json, deployed: Json) -> No
     for one, expected in ((template, roles), (deployed, roles | {"CodeDeployServiceRole"})):
         iam = {name for name, own in one["Resources"].items() if "IAM" in own["Type"]}
         assert iam == expected
+    for name in ("ApiGatewayRole", "ApiGatewayAccount"):  # others of the account may use them
+        resource = template["Resources"][name]
+        assert resource["DeletionPolicy"] == resource["UpdateReplacePolicy"] == "Retain"
     (logs,) = of_type(template, "AWS::IAM::Role")["ApiGatewayRole"]["ManagedPolicyArns"]
     assert logs["Fn::Sub"].endswith("/service-role/AmazonAPIGatewayPushToCloudWatchLogs")
 

@@ -1,0 +1,1 @@
+"""The endpoint beside its peers, in one run: see `python -m benchmarks`."""

@@ -1,0 +1,66 @@
+"""`make bench`: builds every stack, measures, and writes what was found.
+
+`build/benchmark.json`, `docs/benchmark.svg`, and the tables between the marks in README.md.
+"""
+
+import json
+import re
+from typing import Any
+
+from benchmarks import measure, report, stacks
+from benchmarks.store import Store, to_json
+
+KEY = {
+    "keyHash": {"S": "0" * 64},
+    "keyId": {"S": "key_demo"},
+    "userId": {"S": measure.corpus.USER},
+    "workspaceIds": {"SS": ["demo"]},
+    "createdAt": {"S": "2024-12-01T08:45:00.000Z"},
+}
+_BEGIN, _END = "<!-- benchmark: written by `make bench` -->", "<!-- end of benchmark -->"
+
+
+def main() -> None:
+    """Runs the benchmark: some six minutes."""
+    stacks.prepare()
+    node = (stacks.NODE,) if stacks.has_node() else ()
+    peers = (stacks.OURS, stacks.TUTORIAL, stacks.FASTAPI, *node)
+    store = Store()
+    store.items["keys"] = to_json({"ConsumedCapacity": {"CapacityUnits": 0.5}, "Item": KEY})
+    cold = measure.cold(store, (*peers, stacks.AUTHORIZER, stacks.BARE))
+    warm, tables = measure.warm(store, (*peers, stacks.BARE, stacks.PARSE), measure.CASES)
+    growth, more = measure.warm(store, (stacks.OURS, stacks.TUTORIAL, *node), measure.GROWTH)
+    named = {f"growth {name}": table for name, table in more.items()}
+    _write(report.Measured(cold, warm, growth, tables | named))
+
+
+def _write(run: report.Measured) -> None:
+    found = report.figures(run)
+    text = report.markdown(run, found)
+    print(text)
+    results: dict[str, Any] = {
+        "figures": found,
+        "warm": _summaries(run.warm),
+        "cold": {name: one.summary() for name, one in run.cold.items()},
+        "growth": _summaries(run.growth),
+        "costs": report.costs(run),
+        "texts": report.texts(),
+    }
+    (stacks.ROOT / "build" / "benchmark.json").write_text(json.dumps(results, indent=1))
+    (stacks.ROOT / "build" / "benchmark.md").write_text(f"{text}\n", encoding="utf-8")
+    (stacks.ROOT / "docs" / "benchmark.svg").write_text(report.plot(run.growth), encoding="utf-8")
+    readme = stacks.ROOT / "README.md"
+    between = re.compile(f"({re.escape(_BEGIN)}\n).*?({re.escape(_END)})", re.DOTALL)
+    old = readme.read_text(encoding="utf-8")
+    readme.write_text(between.sub(lambda it: f"{it[1]}{text}\n{it[2]}", old), encoding="utf-8")
+
+
+def _summaries(results: measure.Results) -> dict[str, Any]:
+    return {
+        case: {name: one.summary() for name, one in by_stack.items()}
+        for case, by_stack in results.items()
+    }
+
+
+if __name__ == "__main__":
+    main()

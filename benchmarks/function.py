@@ -1,0 +1,159 @@
+"""A Lambda function as a process of this machine, behind a Runtime API of our own."""
+
+import queue
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+from types import TracebackType
+from typing import Self
+
+_ARN = "arn:aws:lambda:us-east-1:123456789012:function:benchmark"
+_DEADLINE_SECONDS = 120
+
+
+@dataclass(frozen=True)
+class Invocation:
+    """What a function answered, and what that took.
+
+    Attributes:
+        cpu: seconds of processor, of all threads, until it asked for the next event.
+        wall: seconds until its answer was here.
+    """
+
+    answer: bytes
+    cpu: float
+    wall: float
+
+
+class Function:
+    """A function's process. Of a runtime's kind: it asks for events, and posts its answers."""
+
+    def __init__(self, command: Sequence[str], environment: Mapping[str, str]) -> None:
+        self._events: queue.Queue[bytes] = queue.Queue()
+        self._requests: queue.Queue[tuple[float, str, bytes]] = queue.Queue()
+        self._server = _RuntimeApi(self._events, self._requests)
+        self._started = time.perf_counter()
+        self._process = subprocess.Popen(
+            command,
+            env={**environment, "AWS_LAMBDA_RUNTIME_API": f"127.0.0.1:{self._server.server_port}"},
+            stdout=subprocess.DEVNULL,
+        )
+        self._expect("next")
+
+    def first(self, event: bytes) -> Invocation:
+        """The first invocation, with all that the process took since its start."""
+        answer = self.invoke(event)
+        return Invocation(answer.answer, self.cpu, self._answered - self._started)
+
+    def invoke(self, event: bytes) -> Invocation:
+        """One invocation.
+
+        Raises:
+            RuntimeError: the function failed, ended, or takes too long.
+        """
+        cpu, started = self.cpu, time.perf_counter()
+        self._events.put(event)
+        self._answered, answer = self._expect("response")
+        self._expect("next")
+        return Invocation(answer, self.cpu - cpu, self._answered - started)
+
+    @property
+    def cpu(self) -> float:
+        """Seconds of processor that the process has taken."""
+        # What clock_getcpuclockid(3) makes of a process id on Linux.
+        return time.clock_gettime(~self._process.pid << 3 | 2)
+
+    def peak_mb(self) -> float:
+        """The most memory held at a time since the last call, in MB of 10^6 bytes."""
+        folder = Path(f"/proc/{self._process.pid}")
+        status = (folder / "status").read_text()
+        (folder / "clear_refs").write_text("5")  # proc(5): resets the peak
+        return int(status.partition("VmHWM:")[2].split()[0]) * 1024 / 1e6
+
+    def stop(self) -> None:
+        """Ends the process."""
+        self._process.kill()
+        self._process.wait()
+        self._server.shutdown()
+        self._server.server_close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        _kind: type[BaseException] | None,
+        _error: BaseException | None,
+        _traceback: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    def _expect(self, wanted: str) -> tuple[float, bytes]:
+        deadline = time.monotonic() + _DEADLINE_SECONDS
+        while time.monotonic() < deadline:
+            try:
+                at, kind, body = self._requests.get(timeout=0.5)
+            except queue.Empty:
+                if (code := self._process.poll()) is not None:
+                    raise RuntimeError(f"the function ended with code {code}") from None
+                continue
+            if kind != wanted:
+                raise RuntimeError(f"{kind} instead of {wanted}: {body[:2000].decode()}")
+            return at, body
+        raise RuntimeError(f"no {wanted} within {_DEADLINE_SECONDS} s")
+
+
+class _RuntimeApi(ThreadingHTTPServer):
+    """https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html."""
+
+    daemon_threads = True
+
+    def __init__(
+        self, events: "queue.Queue[bytes]", requests: "queue.Queue[tuple[float, str, bytes]]"
+    ) -> None:
+        super().__init__(("127.0.0.1", 0), _Request)
+        self.events, self.requests = events, requests
+        Thread(target=self.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
+
+
+class _Request(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+    server: _RuntimeApi
+
+    def do_GET(self) -> None:
+        """The runtime asks for an event."""
+        self.server.requests.put((time.perf_counter(), "next", b""))
+        event = self.server.events.get()
+        deadline = int((time.time() + _DEADLINE_SECONDS) * 1000)
+        head = (
+            "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
+            f"Lambda-Runtime-Aws-Request-Id: 8476a536-e9f4-11e8-9739-2dfe598c3fcd\r\n"
+            f"Lambda-Runtime-Deadline-Ms: {deadline}\r\n"
+            f"Lambda-Runtime-Invoked-Function-Arn: {_ARN}\r\n"
+            f"Content-Length: {len(event)}\r\n\r\n"
+        )
+        self.wfile.write(head.encode() + event)
+
+    def do_POST(self) -> None:
+        """The runtime posts an answer or an error."""
+        body = self._body()
+        self.server.requests.put((time.perf_counter(), self.path.rpartition("/")[2], body))
+        self.wfile.write(b"HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n")
+
+    def _body(self) -> bytes:
+        if self.headers["Transfer-Encoding"] != "chunked":
+            return self.rfile.read(int(self.headers["Content-Length"]))
+        chunks = []
+        while size := int(self.rfile.readline(), 16):
+            chunks.append(self.rfile.read(size))
+            self.rfile.readline()
+        self.rfile.readline()
+        return b"".join(chunks)
+
+    def log_message(self, *_arguments: object) -> None:
+        """Nothing."""

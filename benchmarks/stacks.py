@@ -1,0 +1,160 @@
+"""What is measured: each stack as it would be deployed, with a layout of the table of its own."""
+
+import os
+import shutil
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from boto3.dynamodb.types import TypeSerializer
+
+from benchmarks.corpus import WORKSPACE, Conversation
+from benchmarks.function import Function
+from benchmarks.store import Item, Table, table
+from domain.conversation import Conversation as Model
+from ops.artifact import runtime_python
+from storage.conversations import to_item
+
+ROOT = Path(__file__).parents[1]
+BUILD = ROOT / "build" / "bench"
+ARTIFACT = BUILD / "artifact"
+_PEERS = Path(__file__).with_name("peers")
+
+
+@dataclass(frozen=True)
+class Stack:
+    """A function, and how its table holds a conversation.
+
+    Attributes:
+        layout: the name of its table.
+    """
+
+    name: str
+    command: Sequence[str]
+    layout: str
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+    def start(self, store: str) -> Function:
+        """Its process, with the DynamoDB at this address."""
+        return Function(
+            self.command, {**_LAMBDA, **self.environment, "AWS_ENDPOINT_URL_DYNAMODB": store}
+        )
+
+
+# What Lambda and the templates set.
+_LAMBDA = {
+    "AWS_ACCESS_KEY_ID": "test",
+    "AWS_DEFAULT_REGION": "us-east-1",
+    "AWS_EXECUTION_ENV": "AWS_Lambda_python3.13",
+    "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "1769",
+    "AWS_LAMBDA_FUNCTION_NAME": "benchmark",
+    "AWS_LAMBDA_FUNCTION_VERSION": "1",
+    "AWS_LAMBDA_INITIALIZATION_TYPE": "on-demand",
+    "AWS_LAMBDA_LOG_FORMAT": "Text",
+    "AWS_REGION": "us-east-1",
+    "AWS_SECRET_ACCESS_KEY": "test",
+    "AWS_SESSION_TOKEN": "test" * 90,  # as long as Lambda's
+    "LANG": "en_US.UTF-8",
+    "NODE_NO_WARNINGS": "1",
+    "PATH": os.environ["PATH"],
+    "POWERTOOLS_METRICS_NAMESPACE": "Conversations",
+    "POWERTOOLS_SERVICE_NAME": "conversations",
+    "PYTHONDONTWRITEBYTECODE": "1",  # a function's folder is read-only
+    "TZ": ":UTC",
+}
+RUNTIME = BUILD / "runtime"
+
+
+def _python(name: str, handler: str, folder: Path, layout: str, **environment: str) -> Stack:
+    command = (str(RUNTIME / "bin" / "python"), "-m", "awslambdaric", handler)
+    return Stack(name, command, layout, {"PYTHONPATH": str(folder), **environment})
+
+
+OURS = _python(
+    "this endpoint",
+    "handlers.list_conversations.handler",
+    ARTIFACT,
+    "documents",
+    CONVERSATIONS_TABLE="documents",
+)
+AUTHORIZER = _python(
+    "this endpoint's authorizer",
+    "handlers.authorize.handler",
+    ARTIFACT,
+    "keys",
+    API_KEYS_TABLE="keys",
+)
+_BUNDLE = BUILD / "peers"
+TUTORIAL = _python(
+    "Powertools tutorial", "powertools_tutorial.handler", _BUNDLE, "maps", TABLE_NAME="maps"
+)
+FASTAPI = _python("FastAPI + Mangum", "fastapi_mangum.handler", _BUNDLE, "maps", TABLE_NAME="maps")
+_NODE_BUNDLE = BUILD / "node"
+NODE = Stack(
+    "Node, document client + zod",
+    ("node", str(_NODE_BUNDLE / "runtime.mjs")),
+    "maps",
+    {"TABLE_NAME": "maps"},
+)
+BARE = _python("floor: bare handler", "bare.handler", _BUNDLE, "none")
+PARSE = _python("floor: orjson loads + dumps", "floors.parse", _BUNDLE, "none")
+
+_serialize = TypeSerializer().serialize
+
+
+def _map(conversation: Conversation) -> Item:
+    keys = {
+        "pk": f"{WORKSPACE}#{conversation['userId']}",
+        "sk": f"{conversation['createdAt']}#{conversation['_id']}",
+    }
+    return {name: _serialize(value) for name, value in {**keys, **conversation}.items()}
+
+
+def _document(conversation: Conversation) -> Item:
+    return to_item(WORKSPACE, Model.model_validate(conversation))
+
+
+def tables(conversations: Sequence[Conversation]) -> dict[str, Table]:
+    """The same conversations in every layout."""
+    return {
+        "documents": table(map(_document, conversations), {"document", "sk"}),
+        "maps": table(map(_map, conversations)),
+    }
+
+
+def document_bytes(conversations: Sequence[Conversation]) -> int:
+    """The size of their stored documents."""
+    return sum(len(_document(one)["document"]["B"]) for one in conversations)
+
+
+def has_node() -> bool:
+    """Whether this machine has Node, with npm."""
+    return shutil.which("node") is not None and shutil.which("npm") is not None
+
+
+def prepare() -> None:
+    """Builds every stack anew, each as its authors would ship it."""
+    shutil.rmtree(BUILD, ignore_errors=True)
+    python = runtime_python()
+    _run(python, str(ROOT / "ops" / "artifact.py"), "x86_64", str(ARTIFACT))
+    _run(python, "-m", "venv", str(RUNTIME))
+    lock = ("--quiet", "--require-hashes", "--requirement", str(ROOT / "requirements-bench.txt"))
+    install = ("-m", "pip", "install", "--disable-pip-version-check", *lock)
+    _run(str(RUNTIME / "bin" / "python"), *install)  # compiled, as Lambda has its runtime
+    # What `sam build` makes holds no byte code.
+    _run(python, *install, "--no-compile", "--target", str(_BUNDLE))
+    for peer in _PEERS.glob("*.py"):
+        shutil.copy(peer, _BUNDLE)
+    if has_node():
+        shutil.copytree(
+            _PEERS / "node", _NODE_BUNDLE, ignore=shutil.ignore_patterns("node_modules")
+        )
+        _run("npm", "ci", "--silent", "--no-audit", "--no-fund", cwd=_NODE_BUNDLE)
+        _run("npm", "run", "--silent", "build", cwd=_NODE_BUNDLE)
+
+
+def _run(*command: str, cwd: Path = ROOT) -> None:
+    environment: dict[str, Any] = {**os.environ, "PIP_ROOT_USER_ACTION": "ignore"}
+    subprocess.run(command, check=True, cwd=cwd, env=environment)

@@ -1,0 +1,152 @@
+"""Query and GetItem past most of botocore, whose pipeline takes longer than all the rest."""
+
+import io
+import json
+import ssl
+from binascii import a2b_base64
+from collections.abc import Mapping
+from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
+from socket import socket
+from time import monotonic
+from typing import TYPE_CHECKING, Any, cast
+from urllib.parse import urlsplit
+from urllib.request import getproxies
+from zlib import crc32
+
+from botocore.awsrequest import AWSPreparedRequest, AWSRequest
+from botocore.httpsession import get_cert_path
+
+from storage.dynamodb import ask, client
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+_CONNECT_SECONDS, _ANSWER_SECONDS = 1, 3
+
+
+def reader() -> "DynamoDBClient":
+    """A new client, of which only `query` and `get_item` are there, over the shortcut."""
+    return cast("DynamoDBClient", _Shortcut(client()))
+
+
+class _Shortcut:
+    """Asks once, with botocore's credentials and signature, over connections of its own.
+
+    Whatever is not a whole answer with status 200 is left to the client: it asks again, retries,
+    and raises what it raises.
+    """
+
+    def __init__(self, client: "DynamoDBClient") -> None:
+        self._client = client
+        self._emit = client.meta.events.emit
+        self._url = f"{client.meta.endpoint_url}/"
+        self._idle: list[HTTPConnection] = []
+        self._context: ssl.SSLContext | None = None
+
+    def query(self, **request: Any) -> Any:  # noqa: ANN401 - as the client's
+        """As the client's."""
+        answer = self._ask("Query", request)
+        if answer is None:
+            return ask(self._client.query, **request)
+        for item in answer.get("Items", ()):
+            for value in item.values():
+                if "B" in value:
+                    value["B"] = a2b_base64(value["B"])
+        return answer
+
+    def get_item(self, **request: Any) -> Any:  # noqa: ANN401 - as the client's
+        """As the client's, for items without binary attributes."""
+        answer = self._ask("GetItem", request)
+        return ask(self._client.get_item, **request) if answer is None else answer
+
+    def _ask(self, operation: str, arguments: Mapping[str, Any]) -> Any:  # noqa: ANN401 - any JSON
+        headers = {
+            "Content-Type": "application/x-amz-json-1.0",
+            "X-Amz-Target": f"DynamoDB_20120810.{operation}",
+        }
+        request = AWSRequest("POST", self._url, headers, json.dumps(arguments))
+        # botocore's own hooks: the first signs, the second lets a test answer for DynamoDB.
+        event = {"request": request, "operation_name": operation}
+        self._emit(f"request-created.dynamodb.{operation}", **event)
+        prepared = request.prepare()
+        replies = self._emit(f"before-send.dynamodb.{operation}", request=prepared)
+        reply = next((reply for _, reply in replies if reply is not None), None)
+        try:
+            if reply is None:
+                return self._exchange(prepared)
+            return _parse(reply.status_code, reply.headers, reply.content)
+        except (HTTPException, OSError, ValueError):
+            return None
+
+    def _exchange(self, request: AWSPreparedRequest) -> Any:  # noqa: ANN401 - any JSON
+        # A connection is in use by one call only, even by one that nobody waits for any more.
+        kept = self._idle.pop() if self._idle else None
+        connection = kept or self._connect()
+        try:
+            connection.request("POST", "/", cast("bytes", request.body), dict(request.headers))
+            response = connection.getresponse()
+            content = response.read()
+        except (HTTPException, OSError) as error:
+            connection.close()
+            if kept and not isinstance(error, TimeoutError):  # DynamoDB ends idle connections
+                return self._exchange(request)
+            raise
+        self._idle.append(connection)
+        return _parse(response.status, response.headers, content)
+
+    def _connect(self) -> HTTPConnection:
+        if getproxies():
+            raise OSError("left to botocore, which knows proxies")
+        address = urlsplit(self._url)
+        connection: HTTPConnection
+        if address.scheme == "http":
+            connection = HTTPConnection(address.netloc, timeout=_CONNECT_SECONDS)
+        else:
+            if self._context is None:  # takes longer than all else before the first answer
+                certificates = get_cert_path(True)  # noqa: FBT003 - botocore's
+                self._context = ssl.create_default_context(cafile=certificates)
+            connection = HTTPSConnection(
+                address.netloc, timeout=_CONNECT_SECONDS, context=self._context
+            )
+        connection.response_class = _Response
+        connection.connect()
+        return connection
+
+
+class _Response(HTTPResponse):
+    def __init__(self, sock: socket, *args: Any, **options: Any) -> None:  # noqa: ANN401
+        super().__init__(cast("socket", _Answer(sock)), *args, **options)
+
+
+class _Answer(io.RawIOBase):
+    """What a socket receives until a deadline: it bounds each read, not all of them together."""
+
+    def __init__(self, sock: socket) -> None:
+        self._socket = sock
+        self._deadline = monotonic() + _ANSWER_SECONDS
+
+    def makefile(self, _mode: str) -> io.BufferedReader:
+        """What `HTTPResponse` asks of a socket."""
+        return io.BufferedReader(self)
+
+    def readable(self) -> bool:
+        """It is."""
+        return True
+
+    def readinto(self, buffer: Any) -> int:  # noqa: ANN401 - any buffer
+        """Reads some bytes.
+
+        Raises:
+            TimeoutError: the deadline is over.
+        """
+        seconds = self._deadline - monotonic()
+        if seconds <= 0:
+            raise TimeoutError
+        self._socket.settimeout(seconds)
+        return self._socket.recv_into(buffer)
+
+
+def _parse(status: int, headers: Any, content: bytes) -> Any:  # noqa: ANN401 - any JSON
+    checksum = headers.get("x-amz-crc32")
+    whole = checksum is None or checksum == str(crc32(content))
+    return json.loads(content) if whole and status == 200 else None  # noqa: PLR2004 - HTTP's
