@@ -59,6 +59,7 @@ lock: $(BIN)/conversations ## Renew the hash-pinned locks from pyproject.toml
 	$(COMPILE) --group checkov --output-file requirements-checkov.txt
 	$(COMPILE) --group pip-audit --output-file requirements-pip-audit.txt
 	$(COMPILE) --group uv --output-file requirements-uv.txt
+	$(COMPILE) pyproject.toml --group bench --constraint src/requirements.txt --output-file requirements-bench.txt
 
 COMPILE = $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-annotate \
 	--python-version 3.11 --custom-compile-command 'make lock'
@@ -103,3 +104,22 @@ test contract: tests/contract/node_modules
 tests/contract/node_modules: tests/contract/package-lock.json
 	@if command -v npm >/dev/null; then npm ci --prefix $(@D) --silent --no-audit --no-fund && touch $@; \
 	else echo "npm is missing: the TypeScript client and the linter of OpenAPI are not tested" >&2; fi
+
+.PHONY: bench test-artifact
+bench: $(BIN)/conversations ## Measure the endpoint beside its peers, and write the README's tables
+	$(BIN)/python -m benchmarks
+
+ARTIFACT := $(CURDIR)/build/artifact
+ARTIFACT_VENV := .venv-artifact
+ARTIFACT_TESTS = tests/unit/test_artifact.py $(addprefix tests/integration/test_, \
+	authorize.py isolation.py list_conversations.py strict_dynamodb.py sync.py)
+test-artifact: $(BIN)/conversations $(MINISTACK_VENV)/bin/ministack ## Test the handlers out of the package that sam build makes
+	@if python=$$($(BIN)/python -c 'from ops.artifact import runtime_python as p; print(p())'); then set -e; \
+	rm -rf $(ARTIFACT); \
+	$(BIN)/python ops/artifact.py $(subst aarch64,arm64,$(shell uname -m)) $(ARTIFACT); \
+	$(BIN)/uv venv --quiet --allow-existing --python $$python $(ARTIFACT_VENV); \
+	export VIRTUAL_ENV=$(ARTIFACT_VENV); \
+	$(BIN)/uv pip install --quiet --require-hashes --requirement requirements-dev.txt; \
+	$(BIN)/uv pip install --quiet --no-deps --no-build-isolation --editable .; \
+	ARTIFACT=$(ARTIFACT) PYTHONPATH=$(ARTIFACT) $(ARTIFACT_VENV)/bin/pytest $(ARTIFACT_TESTS); \
+	else echo "test-artifact is skipped"; fi
