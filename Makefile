@@ -100,10 +100,11 @@ contract: $(BIN)/conversations ## Run the clients made of docs/openapi.json agai
 	$(BIN)/pytest tests/contract
 
 # Without node its tests are skipped.
-test contract: tests/contract/node_modules
-tests/contract/node_modules: tests/contract/package-lock.json
+test: tests/contract/node_modules examples/node_modules
+contract: tests/contract/node_modules
+tests/contract/node_modules examples/node_modules: %/node_modules: %/package-lock.json
 	@if command -v npm >/dev/null; then npm ci --prefix $(@D) --silent --no-audit --no-fund && touch $@; \
-	else echo "npm is missing: the TypeScript client and the linter of OpenAPI are not tested" >&2; fi
+	else echo "npm is missing: what needs $@ is not tested" >&2; fi
 
 .PHONY: bench test-artifact
 bench: $(BIN)/conversations ## Measure the endpoint beside its peers, and write the README's tables

@@ -199,6 +199,7 @@ def banner(api: LocalApi) -> str:
     )
     # Not the reader's own credentials: what this process found set is not repeated.
     line = " ".join(f"{name}={api.environment[name]}" for name in shown if name in api.environment)
+    line += f" CONVERSATIONS_URL={api.endpoint}"  # for the curl line that `keys issue` prints
     return f"""\
 API        {api.endpoint}
 Docs       {api.url}/docs
