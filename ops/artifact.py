@@ -99,7 +99,15 @@ def _install(machine: str, folder: Path) -> None:
     target = ["--implementation=cp", f"--python-version={RUNTIME}", "--only-binary=:all:"]
     subprocess.run(  # noqa: S603 - our own command
         [
-            *(sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"),
+            *(
+                sys.executable,
+                "-I",
+                "-m",
+                "pip",
+                "install",
+                "--quiet",
+                "--disable-pip-version-check",
+            ),
             *("--require-hashes", "--no-deps", "--no-compile", "--target", str(folder)),
             *(*target, *platforms, "--requirement", str(_SRC / "requirements.txt")),
         ],
@@ -166,7 +174,15 @@ def __getattr__(name):
 
 def _compile(folder: Path) -> None:
     """Byte code in place of the sources: a function's folder is read-only in Lambda."""
-    command = [sys.executable, "-m", "compileall", "-q", "-b", "--invalidation-mode=unchecked-hash"]
+    command = [
+        sys.executable,
+        "-I",
+        "-m",
+        "compileall",
+        "-q",
+        "-b",
+        "--invalidation-mode=unchecked-hash",
+    ]
     command += ["-s", str(folder), "-p", "/var/task", str(folder)]
     subprocess.run(command, check=True)  # noqa: S603 - our own command
     for source in [*folder.rglob("*.py")]:
@@ -174,6 +190,7 @@ def _compile(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    if ".".join(map(str, sys.version_info[:2])) != RUNTIME:
+    # Not in an environment either, which may lack pip.
+    if ".".join(map(str, sys.version_info[:2])) != RUNTIME or sys.prefix != sys.base_prefix:
         os.execv(runtime_python(), [runtime_python(), *sys.argv])  # noqa: S606 - our own command
     build(sys.argv[1], Path(sys.argv[2]))
