@@ -43,6 +43,10 @@ class _Shortcut:
         self._idle: list[HTTPConnection] = []
         self._context: ssl.SSLContext | None = None
 
+    def __del__(self) -> None:
+        for connection in self._idle:
+            connection.close()
+
     def query(self, **request: Any) -> Any:  # noqa: ANN401 - as the client's
         """As the client's."""
         answer = self._ask("Query", request)

@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import os
 import re
 import shlex
 import shutil
@@ -18,12 +19,14 @@ import httpx
 import pytest
 from typer.testing import CliRunner
 
-from ops import serve
+from ops import serve, template
 from ops.cli import app
 from ops.demo import KEYS
+from ops.environment import environment
 from ops.functions import SRC
-from ops.local import ENDPOINT
+from ops.local import ENDPOINT, fill
 from ops.serve import LocalApi
+from storage.dynamodb import client
 from tests.api import DOCUMENTED, Answer, assert_problem
 
 KEY, SECOND_KEY = (key.key for key in KEYS)
@@ -52,6 +55,29 @@ def get(
     lines = [(name, value) for name, value in given if value is not None]
     response = httpx.request(method, api.url + path, headers=[*lines, *headers])
     return Answer(response.status_code, response.headers, response.content)
+
+
+def test_a_damaged_conversation_is_a_500_and_other_users_read_on(local: LocalApi) -> None:
+    key = {"pk": {"S": f"demo-mine#{DOCUMENTED['userId']}"}, "sk": {"S": "2024#x"}}
+    with environment(local.environment):
+        table, dynamodb = os.environ["CONVERSATIONS_TABLE"], client()
+        dynamodb.put_item(TableName=table, Item={**key, "document": {"S": "secret"}})
+        try:
+            answer = get(local, workspace="demo-mine")
+        finally:
+            dynamodb.delete_item(TableName=table, Key=key)
+    assert "secret" not in assert_problem(answer, 500, "internal_error")
+    assert get(local, key=SECOND_KEY).status == 200
+
+
+def test_a_store_that_fails_is_a_503(local: LocalApi) -> None:
+    with environment(local.environment):
+        client().delete_table(TableName=os.environ["CONVERSATIONS_TABLE"])
+        try:
+            answer = get(local)
+        finally:
+            fill(template.load(), local.environment)
+    assert_problem(answer, 503, "store_unavailable")
 
 
 def test_the_documented_conversation_comes_field_by_field_and_in_order(local: LocalApi) -> None:

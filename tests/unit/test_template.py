@@ -573,7 +573,7 @@ def test_a_domain_takes_tls_1_2_or_newer_and_is_the_only_address(template: Json,
 
 def test_a_changed_parameter_makes_a_new_version(template: Json) -> None:
     for version in of_type(template, "AWS::Lambda::Version").values():
-        for name in ("LogLevel", "Architecture", "DynamoDBEndpoint"):
+        for name in ("LogLevel", "Architecture", "SnapStart", "DynamoDBEndpoint"):
             assert f"{name}=${{{name}}}" in version["Description"]["Fn::Sub"]
 
 
