@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from functools import cache
 from threading import Event
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from domain.errors import StoreError
@@ -17,6 +18,9 @@ from storage.api_keys import ApiKeyTable
 from storage.bulk import BATCH, Bulk
 from storage.conversations import to_item
 from storage.dynamodb import client, store_errors
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
 
 ENDPOINT = "AWS_ENDPOINT_URL_DYNAMODB"
 _CREDENTIALS = {"AWS_ACCESS_KEY_ID": "local", "AWS_SECRET_ACCESS_KEY": "local"}
@@ -72,8 +76,9 @@ def fill(template: Template, variables: Variables) -> None:
     """
     try:
         with environment(variables):
-            _create_tables(template)
-            _put_demo_data(template.table_variables)
+            dynamodb = client()
+            _create_tables(dynamodb, template)
+            _put_demo_data(dynamodb, template.table_variables)
     except StoreError as error:
         endpoint = variables[ENDPOINT]
         raise UnusableEndpointError(
@@ -81,8 +86,7 @@ def fill(template: Template, variables: Variables) -> None:
         ) from None
 
 
-def _create_tables(template: Template) -> None:
-    dynamodb = client()
+def _create_tables(dynamodb: "DynamoDBClient", template: Template) -> None:
     for name, arguments in template.tables.items():
         try:
             with store_errors():
@@ -94,8 +98,7 @@ def _create_tables(template: Template) -> None:
             dynamodb.get_waiter("table_exists").wait(TableName=name)
 
 
-def _put_demo_data(names: Mapping[str, str]) -> None:
-    dynamodb = client()
+def _put_demo_data(dynamodb: "DynamoDBClient", names: Mapping[str, str]) -> None:
     keys = ApiKeyTable(dynamodb, names["API_KEYS_TABLE"])
     for key in demo.api_keys():
         keys.put(key)

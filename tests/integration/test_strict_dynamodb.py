@@ -4,6 +4,7 @@ import itertools
 import random
 from bisect import bisect_left
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -27,7 +28,8 @@ def strict(ministack: str) -> Iterator[ConversationTable]:
         patch.setenv("AWS_ENDPOINT_URL_DYNAMODB", ministack)
         made = client()
         for name, definition in TABLES.items():
-            made.create_table(TableName=name, **definition)
+            with suppress(made.exceptions.ResourceInUseException):  # by an attempt that was late
+                made.create_table(TableName=name, **definition)
         list_conversations.table.cache_clear()
         yield ConversationTable(made, "ConversationsTable")
     list_conversations.table.cache_clear()
