@@ -7,13 +7,13 @@ import json
 import re
 from typing import Any
 
-from benchmarks import measure, report, stacks
+from benchmarks import corpus, measure, report, stacks
 from benchmarks.store import Store, to_json
 
 KEY = {
     "keyHash": {"S": "0" * 64},
     "keyId": {"S": "key_demo"},
-    "userId": {"S": measure.corpus.USER},
+    "userId": {"S": corpus.USER},
     "workspaceIds": {"SS": ["demo"]},
     "createdAt": {"S": "2024-12-01T08:45:00.000Z"},
 }

@@ -43,17 +43,18 @@ def _conversation(source: random.Random, created: datetime, size: int, text: Tex
     while length < size:
         sent = moment
         moment += timedelta(seconds=source.randint(5, 4000), milliseconds=source.randrange(1000))
+        said = text(source)
         message = {
             "direction": source.choice(["inbound", "outbound"]),
             "sent": source.random() < 0.95,
-            "message": text(source),
+            "message": said,
             "status": source.choice(["approved", "approved", "approved", "pending", "rejected"]),
             "_id": _object_id(source, sent),
             "createdAt": _spell(sent),
             "updatedAt": _spell(moment),
         }
         messages.append(message)
-        length += 185 + len(message["message"].encode())
+        length += 185 + len(said.encode())
     name = f"{source.choice(_WORDS).title()} {source.choice(_WORDS).title()}"
     return {
         "_id": _object_id(source, created),

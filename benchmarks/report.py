@@ -6,11 +6,12 @@ import re
 import subprocess
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from math import floor, log10
 from pathlib import Path
-from typing import Any
+from statistics import median
 
 from benchmarks import corpus, stacks
-from benchmarks.measure import CASES, GROWTH, Results, Samples
+from benchmarks.measure import CASES, GROWTH, Case, Results, Samples
 from benchmarks.store import Table
 
 # US East (N. Virginia), in US dollars, as of December 2025, without free tiers and discounts.
@@ -52,7 +53,7 @@ def figures(run: Measured) -> dict[str, float | None]:
     def times(samples: Mapping[str, Samples], slow: str, fast: str) -> float | None:
         if slow not in samples:
             return None
-        return samples[slow].summary()["cpu_ms"] / samples[fast].summary()["cpu_ms"]
+        return median(samples[slow].cpu) / median(samples[fast].cpu)
 
     ours, tutorial = stacks.OURS.name, stacks.TUTORIAL.name
     thousand = run.tables["1,000, gzip"]
@@ -184,12 +185,12 @@ def markdown(run: Measured, found: Mapping[str, float | None]) -> str:
     return f"{_machine()}\n\n{goals}\n\n{warm}\n\n{cold}\n\n{growth}\n\n{price}\n\n{text}"
 
 
-def case_of(run: Measured, case: Any) -> Samples:  # noqa: ANN401
+def case_of(run: Measured, case: Case) -> Samples:
     """Our samples of a case of the growth."""
     return run.growth[case.name][stacks.OURS.name]
 
 
-def growth_table(run: Measured, case: Any) -> Table:  # noqa: ANN401
+def growth_table(run: Measured, case: Case) -> Table:
     """Our table of a case of the growth."""
     return run.tables[f"growth {case.name}"]["documents"]
 
@@ -202,7 +203,7 @@ def _times(samples: Samples) -> str:
 
 
 def _number(value: float) -> str:
-    return f"{value:.2f}" if value < 10 else f"{value:,.0f}"
+    return f"{value:.2f}" if value < 10 else f"{value:,.{1 if value < 100 else 0}f}"
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -242,8 +243,6 @@ def plot(growth: Results) -> str:
         name: [growth[case.name][name].summary()["cpu_ms"] for case in GROWTH]
         for name in growth[GROWTH[0].name]
     }
-    from math import floor, log10  # noqa: PLC0415
-
     low = floor(log10(min(min(line) for line in lines.values())))
     high = floor(log10(max(max(line) for line in lines.values()))) + 1
     across, down = _WIDTH - _LEFT - _RIGHT, _HEIGHT - _TOP - _BOTTOM

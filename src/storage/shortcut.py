@@ -40,6 +40,7 @@ class _Shortcut:
         self._client = client
         self._emit = client.meta.events.emit
         self._url = f"{client.meta.endpoint_url}/"
+        self._host = urlsplit(self._url).netloc
         self._idle: list[HTTPConnection] = []
         self._context: ssl.SSLContext | None = None
 
@@ -66,6 +67,7 @@ class _Shortcut:
     def _ask(self, operation: str, arguments: Mapping[str, Any]) -> Any:  # noqa: ANN401 - any JSON
         headers = {
             "Content-Type": "application/x-amz-json-1.0",
+            "Host": self._host,  # else botocore takes the address apart, twice
             "X-Amz-Target": f"DynamoDB_20120810.{operation}",
         }
         request = AWSRequest("POST", self._url, headers, json.dumps(arguments))
@@ -101,16 +103,15 @@ class _Shortcut:
     def _connect(self) -> HTTPConnection:
         if getproxies():
             raise OSError("left to botocore, which knows proxies")
-        address = urlsplit(self._url)
         connection: HTTPConnection
-        if address.scheme == "http":
-            connection = HTTPConnection(address.netloc, timeout=_CONNECT_SECONDS)
+        if self._url.startswith("http://"):
+            connection = HTTPConnection(self._host, timeout=_CONNECT_SECONDS)
         else:
             if self._context is None:  # takes longer than all else before the first answer
                 certificates = get_cert_path(True)  # noqa: FBT003 - botocore's
                 self._context = ssl.create_default_context(cafile=certificates)
             connection = HTTPSConnection(
-                address.netloc, timeout=_CONNECT_SECONDS, context=self._context
+                self._host, timeout=_CONNECT_SECONDS, context=self._context
             )
         connection.response_class = _Response
         connection.connect()

@@ -28,7 +28,7 @@ def strict(ministack: str) -> Iterator[ConversationTable]:
         patch.setenv("AWS_ENDPOINT_URL_DYNAMODB", ministack)
         made = client()
         for name, definition in TABLES.items():
-            with suppress(made.exceptions.ResourceInUseException):  # by an attempt that was late
+            with suppress(made.exceptions.ResourceInUseException):  # by the tests of another file
                 made.create_table(TableName=name, **definition)
         list_conversations.table.cache_clear()
         yield ConversationTable(made, "ConversationsTable")
