@@ -22,7 +22,7 @@ def words(source: random.Random) -> str:
 
 
 def sentences(source: random.Random) -> str:
-    """A message that somebody could have written, in one of 40 languages."""
+    """A message that somebody could have written, in one of 33 languages."""
     return source.choice(_SENTENCES)
 
 

@@ -39,8 +39,8 @@ class Case:
 
 
 CASES = (
-    Case(1, 5000, gzip=False, rounds=(11, 30)),
-    Case(1, 5000, gzip=True, rounds=(11, 30)),
+    Case(1, 5000, gzip=False, rounds=(15, 40)),
+    Case(1, 5000, gzip=True, rounds=(15, 40)),
     Case(100, 5000, gzip=False, rounds=(9, 3)),
     Case(100, 5000, gzip=True, rounds=(9, 3)),
     Case(1000, 5000, gzip=False, rounds=(7, 1)),

@@ -1,6 +1,5 @@
 """What was measured → figures, Markdown tables and a plot."""
 
-import json
 import platform
 import re
 import subprocess
@@ -12,7 +11,7 @@ from statistics import median
 
 from benchmarks import corpus, stacks
 from benchmarks.measure import CASES, GROWTH, Case, Results, Samples
-from benchmarks.store import Table
+from benchmarks.store import Table, to_json
 
 # US East (N. Virginia), in US dollars, as of December 2025, without free tiers and discounts.
 READ_UNIT = 0.125e-6  # https://aws.amazon.com/dynamodb/pricing/on-demand/
@@ -104,12 +103,12 @@ def _cost(samples: Samples, table: Table) -> dict[str, float]:
 def texts() -> dict[str, dict[str, float]]:
     """Compression and read units for generated and for real text."""
     result = {}
-    for name, text in (("generated", corpus.words), ("40 languages", corpus.sentences)):
+    for name, text in (("generated", corpus.words), ("real, 33 languages", corpus.sentences)):
         for count, size in ((1000, 5000), (10_000, 1200)):
             listed = corpus.conversations(count, size, text)
             tables = stacks.tables(listed)
             documents, maps = tables["documents"], tables["maps"]
-            json_bytes = sum(len(json.dumps(one, ensure_ascii=False).encode()) for one in listed)
+            json_bytes = len(to_json(listed))
             result[f"{name}, {count:,} of {size / 1000:g} KB"] = {
                 "json_mb": json_bytes / 1e6,
                 "compression": json_bytes / stacks.document_bytes(listed),
@@ -168,7 +167,11 @@ def markdown(run: Measured, found: Mapping[str, float | None]) -> str:
             ["read units", *(f"{growth_table(run, case).read_units:g}" for case in GROWTH)],
         ),
     )
-    text = _table(
+    return f"{_machine()}\n\n{goals}\n\n{warm}\n\n{cold}\n\n{growth}\n\n{price}\n\n{_texts()}"
+
+
+def _texts() -> str:
+    return _table(
         ["text", "JSON MB", "compression", "read units", "as native maps", "ratio"],
         (
             [
@@ -182,7 +185,6 @@ def markdown(run: Measured, found: Mapping[str, float | None]) -> str:
             for name, one in texts().items()
         ),
     )
-    return f"{_machine()}\n\n{goals}\n\n{warm}\n\n{cold}\n\n{growth}\n\n{price}\n\n{text}"
 
 
 def case_of(run: Measured, case: Case) -> Samples:

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from urllib.request import getproxies
 from zlib import crc32
 
-from botocore.awsrequest import AWSPreparedRequest, AWSRequest
+from botocore.awsrequest import AWSPreparedRequest
 from botocore.httpsession import get_cert_path
 
 from storage.dynamodb import ask, client
@@ -70,26 +70,25 @@ class _Shortcut:
             "Host": self._host,  # else botocore takes the address apart, twice
             "X-Amz-Target": f"DynamoDB_20120810.{operation}",
         }
-        request = AWSRequest("POST", self._url, headers, json.dumps(arguments))
+        request = _Request(self._url, headers, json.dumps(arguments).encode())
         # botocore's own hooks: the first signs, the second lets a test answer for DynamoDB.
         event = {"request": request, "operation_name": operation}
         self._emit(f"request-created.dynamodb.{operation}", **event)
-        prepared = request.prepare()
-        replies = self._emit(f"before-send.dynamodb.{operation}", request=prepared)
+        replies = self._emit(f"before-send.dynamodb.{operation}", request=request)
         reply = next((reply for _, reply in replies if reply is not None), None)
         try:
             if reply is None:
-                return self._exchange(prepared)
+                return self._exchange(request)
             return _parse(reply.status_code, reply.headers, reply.content)
         except (HTTPException, OSError, ValueError):
             return None
 
-    def _exchange(self, request: AWSPreparedRequest) -> Any:  # noqa: ANN401 - any JSON
+    def _exchange(self, request: "_Request") -> Any:  # noqa: ANN401 - any JSON
         # A connection is in use by one call only, even by one that nobody waits for any more.
         kept = self._idle.pop() if self._idle else None
         connection = kept or self._connect()
         try:
-            connection.request("POST", "/", cast("bytes", request.body), dict(request.headers))
+            connection.request("POST", "/", request.body, dict(request.headers))
             response = connection.getresponse()
             content = response.read()
         except (HTTPException, OSError) as error:
@@ -116,6 +115,17 @@ class _Shortcut:
         connection.response_class = _Response
         connection.connect()
         return connection
+
+
+class _Request(AWSPreparedRequest):
+    """A request that only lacks its signature: no preparation has to copy it again."""
+
+    body: bytes
+
+    def __init__(self, url: str, headers: Any, body: bytes) -> None:  # noqa: ANN401 - a mapping
+        super().__init__("POST", url, headers, body, stream_output=False)
+        self.params: dict[str, str] = {}
+        self.context: dict[str, Any] = {}
 
 
 class _Response(HTTPResponse):
