@@ -8,6 +8,7 @@ import ast
 import gzip
 import json
 import os
+import platform
 import shutil
 import subprocess
 import sys
@@ -16,6 +17,8 @@ from pathlib import Path
 RUNTIME = "3.13"  # of template.yaml: byte code and wheels fit one minor version
 _SRC = Path(__file__).resolve().parents[1] / "src"
 _MACHINES = {"arm64": "aarch64", "x86_64": "x86_64"}
+ARCHITECTURE = "arm64" if platform.machine() in ("aarch64", "arm64") else "x86_64"
+"""Of this machine, as template.yaml names it."""
 # Wheels that Amazon Linux 2023 (glibc 2.34), which the runtime is built on, can load.
 _PLATFORMS = ("manylinux_2_34", "manylinux_2_28", "manylinux_2_17", "manylinux2014")
 

@@ -7,7 +7,6 @@ translated template, in tests/unit/test_template.py.
 import gzip
 import json
 import os
-import platform
 import subprocess
 import sys
 import time
@@ -22,13 +21,13 @@ import httpx
 import pytest
 
 from domain.api_key import generate
+from ops.artifact import ARCHITECTURE
 from tests.api import DOCUMENTED, DOCUMENTED_USER, Answer, assert_problem, conversation
 from tests.emulators import BIN, CREDENTIALS, ROOT, ministack
 
 STACK = "conversations"
 SAM = ROOT / os.environ.get("SAM_VENV", ".venv-sam") / "bin" / "sam"
 CONSOLE = Path(sys.executable).with_name("conversations")
-ARCHITECTURE = "arm64" if platform.machine() in ("aarch64", "arm64") else "x86_64"
 CACHED_SECONDS = 60
 OTHER_USER = "674e29976b6acbac106d2652"
 # What no log may hold.

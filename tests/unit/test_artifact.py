@@ -33,7 +33,7 @@ NOT_BY_THE_AUTHORIZER = {
 }
 
 
-def build(folder: Path, architecture: str = "x86_64", root: Path = ROOT) -> Path:
+def build(folder: Path, architecture: str = artifact.ARCHITECTURE, root: Path = ROOT) -> Path:
     command = [sys.executable, str(root / "ops" / "artifact.py"), architecture, str(folder)]
     subprocess.run(command, check=True, capture_output=True)  # noqa: S603 - our own script
     return folder
