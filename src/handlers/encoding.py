@@ -2,12 +2,12 @@
 
 import json
 import re
-from base64 import b64encode
 from collections.abc import Callable
 from hashlib import sha256
 
 from aws_lambda_powertools.event_handler import Response
 from isal import isal_zlib
+from pybase64 import b64encode_as_string
 
 from domain.errors import ResponseTooLargeError
 from storage.conversations import Page
@@ -70,7 +70,7 @@ def _envelope(body: bytes, headers: dict[str, str], *, gzip: bool) -> tuple[Resp
     """The response, and the bytes of what Lambda's runtime makes of it, to the byte."""
     if gzip and len(body) > _MIN_GZIP_BYTES:
         headers = {**headers, "Content-Encoding": "gzip"}
-        text = b64encode(isal_zlib.compress(body, _GZIP_LEVEL, _GZIP_FORMAT)).decode()
+        text = b64encode_as_string(isal_zlib.compress(body, _GZIP_LEVEL, _GZIP_FORMAT))
         response, size = Response[str](200, headers=headers, body=text), len(text)
         response.base64_encoded = True
     else:

@@ -3,7 +3,6 @@
 import io
 import json
 import ssl
-from binascii import a2b_base64
 from collections.abc import Mapping
 from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
 from socket import socket
@@ -15,6 +14,7 @@ from zlib import crc32
 
 from botocore.awsrequest import AWSPreparedRequest
 from botocore.httpsession import get_cert_path
+from pybase64 import b64decode
 
 from storage.dynamodb import ask, client
 
@@ -56,7 +56,7 @@ class _Shortcut:
         for item in answer.get("Items", ()):
             for value in item.values():
                 if "B" in value:
-                    value["B"] = a2b_base64(value["B"])
+                    value["B"] = b64decode(value["B"], validate=True)
         return answer
 
     def get_item(self, **request: Any) -> Any:  # noqa: ANN401 - as the client's
