@@ -127,11 +127,11 @@ def handler(event: dict[str, Any], context: "LambdaContext") -> dict[str, Any]:
     return app.resolve(parameters.merge_headers(event), context)
 
 
-def _warm_up() -> None:
-    for route in app._static_routes:  # noqa: SLF001 - nothing else makes Powertools prepare a route
-        _ = route.dependant
+def _read_nothing() -> None:
     everything_of_nobody = Partition("none"), ConversationQuery()
     table().query(*everything_of_nobody, max_bytes=0, seconds_left=lambda: 0.0)
 
 
-start.warm_up(_warm_up)
+for _route in app._static_routes:  # noqa: SLF001 - nothing else makes Powertools prepare a route
+    _ = _route.dependant
+start.warm_up(_read_nothing)
