@@ -11,9 +11,9 @@ SAM := SAM_CLI_TELEMETRY=0 $(SAM_VENV)/bin/sam
 
 .PHONY: help run test check invoke lock clean
 help: ## Show this list
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
 
-run: $(BIN)/conversations ## Serve the endpoint on http://127.0.0.1:$(PORT) with demo data
+run: $(BIN)/conversations ## Serve the endpoint on http://127.0.0.1, PORT=3000, with demo data
 	@$(BIN)/conversations serve --port $(PORT)
 
 test: $(BIN)/conversations $(SAM_VENV)/bin/sam $(MINISTACK_VENV)/bin/ministack ## Run all tests
@@ -48,8 +48,8 @@ sbom: $(AUDIT_VENV)/bin/pip-audit ## Write build/sbom.json: what ships, as Cyclo
 	@$(AUDIT_VENV)/bin/python -W ignore -m cyclonedx_py requirements src/requirements.txt \
 		--pyproject pyproject.toml --output-reproducible --output-file build/sbom.json
 
-invoke: $(BIN)/conversations $(SAM_VENV)/bin/sam ## Play EVENT=events/….json in the real runtime interface client
-	@$(BIN)/conversations invoke $(EVENT)
+invoke: $(BIN)/conversations $(SAM_VENV)/bin/sam ## Play EVENT=events/list.json in the real runtime interface client (Linux)
+	@$(BIN)/conversations invoke $(or $(EVENT),events/list.json)
 
 lock: $(BIN)/conversations ## Renew the hash-pinned locks from pyproject.toml
 	$(COMPILE) pyproject.toml --output-file src/requirements.txt
@@ -68,7 +68,8 @@ clean: ## Remove environments and build output
 	rm -rf .venv* .aws-sam build
 
 $(BIN)/uv: requirements-uv.txt
-	$(PYTHON) -m venv $(VENV)
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.11 …")'
+	$(PYTHON) -m venv --clear $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement $<
 	@touch $@
 

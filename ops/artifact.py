@@ -75,7 +75,7 @@ def build(architecture: str, folder: Path) -> None:
     for name, text in _REPLACED.items():
         (folder / name).write_text(text)
     for package in ("domain", "storage", "handlers"):
-        ignored = shutil.ignore_patterns("__pycache__")
+        ignored = shutil.ignore_patterns("__pycache__", "bulk.py")  # the console's
         shutil.copytree(_SRC / package, folder / package, ignore=ignored)
     _compile(folder)
     for path in (folder, *folder.rglob("*")):

@@ -68,8 +68,8 @@ def load(  # noqa: PLR0913, PLR0917 - a command's arguments are its options
     key: a conversation whose `createdAt` has changed is another one; `conversations delete --id`
     removes both.
 
-    What cannot be loaded goes to FILE.rejects, each record below a line with the reason. Mend them
-    there, and load that file.
+    What cannot be loaded goes to FILE.rejects (FILE.rejects-2 the next time), each record below a
+    line with the reason. Mend them there, and load that file.
 
     Exit codes: 0 all loaded, 1 some rejected, 2 wrong use or no table, 130 interrupted.
     """
@@ -79,6 +79,8 @@ def load(  # noqa: PLR0913, PLR0917 - a command's arguments are its options
     for file in files:
         if file != Path("-") and not file.exists():
             fail(f"There is no file {file}.")
+        if file.is_dir():
+            fail(f"{file} is a folder. Name the files in it.")
     write: Write | None = None
     if not dry_run:
         table = tables.conversations
@@ -258,7 +260,8 @@ def get(
 ) -> None:
     """Show what the endpoint answers to a user, for support.
 
-    It runs the endpoint's own code, on this machine, as the user:
+    It runs the endpoint's own code, on this machine, as the user, whatever workspaces the user's
+    keys grant (`keys list` shows those):
 
         conversations get --workspace my-workspace --user USER limit=10 sort=-updatedAt
 

@@ -26,7 +26,9 @@ app = typer.Typer(
 )
 _UNITS = {"m": "minutes", "h": "hours", "d": "days"}
 
-KeyId = Annotated[str, typer.Argument(metavar="KEY_ID", help="As `keys list` shows it.")]
+KeyId = Annotated[
+    str, typer.Argument(metavar="KEY_ID", help="As `keys list` shows it; or the key itself.")
+]
 Workspaces = Annotated[
     list[str],
     typer.Option("--workspace", metavar="ID", help="A workspace to grant. May be repeated."),
@@ -72,7 +74,7 @@ def list_keys(
     *,
     tables: Tables,
 ) -> None:
-    """List the keys, masked."""
+    """List the keys: whose they are, and what they grant."""
     keys = [key for key in tables.api_keys.all() if user in (None, key.user_id)]
     keys.sort(key=lambda key: (key.user_id, key.created_at, key.key_id))
     if as_json:
@@ -87,7 +89,7 @@ def grant(key_id: KeyId, workspace: Workspaces, as_json: Json = False, *, tables
     """Let a key read more workspaces."""
     for one in workspace:
         check_workspace(one)
-    key = _find(key_id, tables)
+    key = _find_active(key_id, tables)
     tables.api_keys.grant(key.key_hash, frozenset(workspace))
     _report(replace(key, workspace_ids=key.workspace_ids | set(workspace)), as_json=as_json)
 
@@ -95,7 +97,10 @@ def grant(key_id: KeyId, workspace: Workspaces, as_json: Json = False, *, tables
 @app.command()
 @with_tables
 def revoke(key_id: KeyId, as_json: Json = False, *, tables: Tables) -> None:
-    """End a key at once, for good."""
+    """End a key at once, for good.
+
+    Of a key that has leaked nothing but itself may be known: `conversations keys revoke tk_…`
+    """
     key = _find(key_id, tables)
     at = key.revoked_at or now()
     tables.api_keys.revoke(key.key_hash, at)
@@ -120,15 +125,13 @@ def rotate(
     """
     ends = _after(overlap)
     expires_at = _instant(expires)
-    old = _find(key_id, tables)
-    if not old.is_active(now()):
-        fail(f"{key_id} has ended already. Issue a new one: conversations keys issue")
+    old = _find_active(key_id, tables)
     key, issued = _new(old.user_id, old.workspace_ids, expires_at)
     tables.api_keys.put(issued)
     ends = min(ends, old.expires_at or ends)
     tables.api_keys.expire(old.key_hash, ends)
     if not as_json:
-        print(f"{key_id} works until {ends}.")
+        print(f"{old.key_id} works until {ends}.")
     _show_once(key, issued, tables, as_json=as_json)
 
 
@@ -140,10 +143,18 @@ def _new(user: str, workspaces: frozenset[str], expires_at: str | None) -> tuple
 
 
 def _find(key_id: str, tables: Tables) -> ApiKey:
-    found = [key for key in tables.api_keys.all() if key.key_id == key_id]
-    if not found:
-        fail(f"There is no key {key_id}. See: conversations keys list")
-    return found[0]
+    if key_id.startswith(api_key.PREFIX):
+        found = tables.api_keys.find(api_key.hash_of(key_id))
+        return found or fail("No such key was issued here.")
+    named = (key for key in tables.api_keys.all() if key.key_id == key_id)
+    return next(named, None) or fail(f"There is no key {key_id}. See: conversations keys list")
+
+
+def _find_active(key_id: str, tables: Tables) -> ApiKey:
+    key = _find(key_id, tables)
+    if not key.is_active(now()):
+        fail(f"{key.key_id} has ended already. Issue a new one: conversations keys issue")
+    return key
 
 
 def _instant(expires: str | None) -> str | None:
@@ -212,11 +223,11 @@ def _to_json(key: ApiKey) -> dict[str, Any]:
 
 
 def _print_table(keys: Iterable[ApiKey]) -> None:
-    rows = [("KEY_ID", "KEY", "CREATED", "STATE", "USER", "WORKSPACES")]
+    rows = [("KEY_ID", "CREATED", "STATE", "USER", "WORKSPACES")]
     for key in keys:
         workspaces = ",".join(sorted(key.workspace_ids))
         created = key.created_at[:10]
-        rows.append((key.key_id, "tk_…", created, _state(key), key.user_id, workspaces))
+        rows.append((key.key_id, created, _state(key), key.user_id, workspaces))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))

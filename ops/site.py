@@ -20,8 +20,8 @@ _TYPES = {
     ".md": "text/markdown; charset=utf-8",
     ".txt": "text/plain; charset=utf-8",
 }
+_MOVED = {"/docs/": "/docs", "/docs.md": "/docs/get-all-conversations.md"}
 _ALIASES = {
-    "/docs.md": "get-all-conversations.md",
     "/llms.txt": "llms.txt",
     "/openapi.json": "openapi.json",
 }
@@ -72,11 +72,13 @@ def answer(request: Request) -> Response | None:
     if request.path == "/docs":
         page = _PAGE.replace("CONFIGURATION", json.dumps(_CONFIGURATION))
         return _response("text/html; charset=utf-8", page.encode(), _POLICY)
+    if request.path in _MOVED:
+        return Response(302, (("Location", _MOVED[request.path]),), b"")
     file = _file(request.path)
     if file is None:
         return None
     content = file.read_bytes()
-    if file.name == "openapi.json":  # its first server is this one, whatever the port
+    if file.suffix != ".js":  # the examples, and the first server, are this one, whatever the port
         here = f"{LOCAL.rpartition(':')[0]}:{request.port}"
         content = content.replace(LOCAL.encode(), here.encode())
     return _response(_TYPES[file.suffix], content)
@@ -87,7 +89,7 @@ def _file(path: str) -> Path | None:
         return Path(str(distribution(_PACKAGE).locate_file(_SCRIPT)))
     name = _ALIASES.get(path) or path.removeprefix("/docs/")
     published = {file.name: file for file in DOCS.iterdir() if file.suffix in _TYPES}
-    return published.get(name)
+    return published.get(name) or published.get(f"{name}.md")
 
 
 def _response(kind: str, body: bytes, policy: str | None = None) -> Response:

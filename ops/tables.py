@@ -47,6 +47,7 @@ _OPTIONS = {
 }
 _ADVICE = {
     "AccessDeniedException": "AWS denies access: take a --profile that may use the tables.",
+    "EndpointConnectionError": "AWS cannot be reached: is the region right, and the network up?",
     "ExpiredTokenException": "The AWS session has expired: log in again.",
     "NoCredentialsError": "There are no AWS credentials: log in, or choose a --profile.",
     "NoRegionError": "Which AWS region? Say --region NAME, or set AWS_DEFAULT_REGION.",
@@ -128,6 +129,9 @@ class Tables:
 
     @cached_property
     def _outputs(self) -> dict[str, str]:
+        own, every = "AWS_ENDPOINT_URL_DYNAMODB", "AWS_ENDPOINT_URL"
+        if os.environ.get(own) and not os.environ.get(every):
+            fail(f"{own} is set, and leads to other tables than the stack's: unset it.")
         from storage.bulk import stack_outputs  # noqa: PLC0415 - as above
 
         return stack_outputs(str(self.stack), self.profile, self.region)

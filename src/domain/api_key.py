@@ -9,15 +9,15 @@ from zlib import crc32
 
 from domain.caller import Caller
 
-_PREFIX = "tk_"
+PREFIX = "tk_"
 _BASE62 = string.digits + string.ascii_uppercase + string.ascii_lowercase
 _RANDOM, _CHECKSUM = 26, 6
-_PATTERN = re.compile(rf"{_PREFIX}[0-9A-Za-z]{{{_RANDOM + _CHECKSUM}}}")
+_PATTERN = re.compile(rf"{PREFIX}[0-9A-Za-z]{{{_RANDOM + _CHECKSUM}}}")
 
 
 def generate() -> str:
     """A new key of 154 random bits."""
-    body = _PREFIX + "".join(secrets.choice(_BASE62) for _ in range(_RANDOM))
+    body = PREFIX + "".join(secrets.choice(_BASE62) for _ in range(_RANDOM))
     return body + checksum(body)
 
 

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from domain import api_key
 from domain.caller import Caller
+from domain.errors import StoreError
 from domain.timestamp import now
 from handlers import start
-from handlers.telemetry import logger
+from handlers.telemetry import logger, stack_of
 from storage.api_keys import ApiKeyTable
 from storage.shortcut import reader
 
@@ -32,7 +33,12 @@ def handler(event: dict[str, Any], _context: "LambdaContext") -> dict[str, Any]:
     Raises:
         StoreError: DynamoDB fails; API Gateway then answers with AUTHORIZER_FAILURE.
     """
-    caller = identify(event["headers"])
+    try:
+        caller = identify(event["headers"])
+    except StoreError as error:
+        stack = stack_of(error)
+        logger.error("failed", reason=error.reason, error=type(error).__name__, stack=stack)
+        raise
     logger.info("authorized" if caller else "denied", key_id=caller and caller.key_id)
     # The policy is cached for the key, so it covers every method of the API.
     api_and_stage = "/".join(event["methodArn"].split("/")[:2])

@@ -35,8 +35,10 @@ def encode(
     gzip: bool,
     if_none_match: str,
     link: Callable[[Position], str] | None,
-) -> tuple[Page, Response[str]]:
-    """The page and its response: cut where it exceeds Lambda's quota, 304 where the client has it.
+) -> tuple[Page, Response[str], int]:
+    """The page, its response and that one's size as Lambda counts it.
+
+    The page is cut where it exceeds Lambda's quota; the response is a 304 where the client has it.
 
     Args:
         link: the address of the page after a position; `None` where the list must be whole.
@@ -53,11 +55,11 @@ def encode(
     digest = sha256(body + headers.get("Link", "").encode()).hexdigest()[:32]
     headers["ETag"] = f'W/"{digest}"'
     if if_none_match == "*" or f'"{digest}"' in re.findall('"[^"]*"', if_none_match):
-        return page, Response(304, headers=headers, body="")
+        return page, Response(304, headers=headers, body=""), 0
     headers["Content-Type"] = "application/json"
     response, size = _envelope(body, headers, gzip=gzip)
     if size <= MAX_ENVELOPE_BYTES:
-        return page, response
+        return page, response, size
     count = len(page.documents)
     if count == 1:
         raise _too_large(gzip=gzip)

@@ -1,6 +1,7 @@
 """`GET /v1/api/conversations`: all conversations of the caller in a workspace."""
 
 import os
+import re
 from functools import cache
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode
@@ -80,14 +81,14 @@ def list_conversations(
     def link(position: Position) -> str:
         return _address(event, cursors.encode(position, partition, query))
 
-    page, response = encoding.encode(
+    page, response, size = encoding.encode(
         page,
         request_id=event["requestContext"]["requestId"],
         gzip=gzip,
         if_none_match=_header(event, "if-none-match"),
         link=link if limit else None,
     )
-    _record(page, response)
+    _record(page, response.status_code, size, whole=limit is None)
     return response
 
 
@@ -98,23 +99,21 @@ def _header(event: dict[str, Any], name: str) -> str:
 def _address(event: dict[str, Any], cursor: str) -> str:
     """The address of the next page, as the client spelled this one's."""
     context = event["requestContext"]
-    scheme = _header(event, "x-forwarded-proto") or "https"
-    host = _header(event, "host") or context["domainName"]
+    scheme = "http" if _header(event, "x-forwarded-proto") == "http" else "https"
+    host = _header(event, "host")
+    if not re.fullmatch(r"[\w.:\[\]-]+", host, re.ASCII):
+        host = context["domainName"]
     query = {**event["queryStringParameters"], "cursor": cursor}
     return f"{scheme}://{host}{context['path']}?{urlencode(query, quote_via=quote)}"
 
 
-def _record(page: Page, response: Response[str]) -> None:
-    size = len(response.body or "")
+def _record(page: Page, status: int, size: int, *, whole: bool) -> None:
     metrics.add_metric("ConversationsReturned", MetricUnit.Count, len(page.documents))
-    metrics.add_metric("ResponseBytes", MetricUnit.Bytes, size)
     metrics.add_metric("StoreReads", MetricUnit.Count, page.reads)
+    if whole:  # a page is cut to fit
+        metrics.add_metric("WholeListBytes", MetricUnit.Bytes, size)
     logger.info(
-        "listed",
-        status=response.status_code,
-        conversations=len(page.documents),
-        bytes=size,
-        reads=page.reads,
+        "listed", status=status, conversations=len(page.documents), bytes=size, reads=page.reads
     )
 
 

@@ -26,7 +26,9 @@ from domain.timestamp import RFC_3339, to_instant
 from storage.query import Sort as Order
 
 _ID = "one identifier, not empty"
-_TIMESTAMP = "one RFC 3339 timestamp with an offset, such as 2024-12-01T08:45:00Z"
+_TIMESTAMP = (
+    "one RFC 3339 timestamp with an offset, such as 2024-12-01T08:45:00Z; a + in it is written %2B"
+)
 RULES = {
     "limit": "one whole number from 1 to 1000",
     "cursor": "one cursor, taken from a Link header",

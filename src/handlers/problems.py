@@ -14,9 +14,11 @@ from aws_lambda_powertools.metrics import MetricUnit
 from domain.errors import (
     ConversationsError,
     InvalidCallerError,
+    ResponseTooLargeError,
     StoreError,
     UnreadableConversationError,
 )
+from handlers.encoding import MAX_ENVELOPE_BYTES
 from handlers.parameters import explain
 from handlers.telemetry import logger, metrics, stack_of
 
@@ -71,13 +73,16 @@ def _record(error: Exception, code: str) -> None:
     fields: dict[str, Any] = {"code": code, "status": status}
     match error:
         case StoreError():
-            metric = "StoreErrors"
+            metric = "StoreErrors" if status == 503 else "InternalErrors"
             fields["reason"] = error.reason
         case UnreadableConversationError():
             metric = "UnreadableConversations"
             fields |= {"item_key": error.key, "reason": error.reason}
         case InvalidCallerError():
             metric = "InvalidCallers"
+        case ResponseTooLargeError():
+            metric = "ClientErrors"
+            metrics.add_metric("WholeListBytes", MetricUnit.Bytes, MAX_ENVELOPE_BYTES)  # or more
         case _:
             metric = "ClientErrors" if status < 500 else "InternalErrors"
     metrics.add_metric(metric, MetricUnit.Count, 1)

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from domain.api_key import ApiKey
 from domain.errors import StoreUnavailableError
+from domain.timestamp import to_instant
 from storage.dynamodb import store_errors
 
 if TYPE_CHECKING:
@@ -32,8 +33,12 @@ class ApiKeyTable:
         # Without it, an answer cut off on the way would look like that of an unknown key.
         if "ConsumedCapacity" not in answer:
             raise StoreUnavailableError("IncompleteAnswer")
-        item = answer.get("Item")
-        return None if item is None else _read(item)
+        if "Item" not in answer:
+            return None
+        key = _read(answer["Item"])
+        if key.key_hash != key_hash:  # never one user's key for another's
+            raise StoreUnavailableError("MalformedApiKey")
+        return key
 
     def put(self, key: ApiKey) -> None:
         """Stores the key, in place of one with the same hash."""
@@ -90,14 +95,20 @@ class ApiKeyTable:
 
 def _read(item: "Mapping[str, AttributeValueTypeDef]") -> ApiKey:
     try:
-        return ApiKey(
+        key = ApiKey(
             key_hash=item["keyHash"]["S"],
             key_id=item["keyId"]["S"],
             user_id=item["userId"]["S"],
             workspace_ids=frozenset(item["workspaceIds"]["SS"]),
             created_at=item["createdAt"]["S"],
-            expires_at=item.get("expiresAt", {}).get("S"),
-            revoked_at=item.get("revokedAt", {}).get("S"),
+            expires_at=_instant(item, "expiresAt"),
+            revoked_at=_instant(item, "revokedAt"),
         )
-    except (AttributeError, KeyError, TypeError):
+        key.caller()  # which checks the identifiers
+    except (AttributeError, KeyError, TypeError, ValueError):
         raise StoreUnavailableError("MalformedApiKey") from None
+    return key
+
+
+def _instant(item: "Mapping[str, AttributeValueTypeDef]", name: str) -> str | None:
+    return to_instant(item[name]["S"]) if name in item else None

@@ -28,7 +28,7 @@ _CONFIG = Config(
     user_agent="conversations",  # else botocore puts one together for every request
 )
 _CLIENT_SECONDS = 8.0  # two attempts of 1 + 3 s, or fewer and the pause between them
-# Those of the shortcut's attempt, 1 + 3 s; the client's; and 1 s to answer.
+# Those of the shortcut's attempt, 4 s; the client's; and 1 s to answer.
 SECONDS_PER_CALL = 13.0
 
 # What is not named here, a client's own errors included, is the store being unavailable.
@@ -64,6 +64,16 @@ def ask(call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     Raises:
         StoreError: DynamoDB fails, or the time is over.
     """
+    with store_errors():
+        return within(_CLIENT_SECONDS, call, *args, **kwargs)
+
+
+def within(seconds: float, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """What a call returns or raises, in a thread of its own, which is left to itself in the end.
+
+    Raises:
+        TimeoutError: it takes longer than `seconds`.
+    """
     answers: SimpleQueue[tuple[T, None] | tuple[None, Exception]] = SimpleQueue()
 
     def run() -> None:
@@ -73,10 +83,12 @@ def ask(call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
             answers.put((None, error))
 
     Thread(target=run, daemon=True).start()
-    with store_errors():
-        answer, error = answers.get(timeout=_CLIENT_SECONDS)
-        if error is not None:
-            raise error
+    try:
+        answer, error = answers.get(timeout=seconds)
+    except Empty:
+        raise TimeoutError from None
+    if error is not None:
+        raise error
     return cast("T", answer)
 
 
@@ -88,7 +100,7 @@ def store_errors() -> Iterator[None]:
     except StoreError:
         raise
     except Exception as error:  # botocore's parsers raise all kinds of errors on garbage
-        reason = "TooSlow" if isinstance(error, Empty) else type(error).__name__
+        reason = "TooSlow" if isinstance(error, TimeoutError) else type(error).__name__
         if isinstance(error, ClientError):
             reason = error.response["Error"]["Code"]
         raise _ERRORS.get(reason, StoreUnavailableError)(reason) from error

@@ -4,6 +4,7 @@ import io
 import json
 import ssl
 from collections.abc import Mapping
+from functools import partial
 from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
 from socket import socket
 from time import monotonic
@@ -16,12 +17,13 @@ from botocore.awsrequest import AWSPreparedRequest
 from botocore.httpsession import get_cert_path
 from pybase64 import b64decode
 
-from storage.dynamodb import ask, client
+from storage.dynamodb import ask, client, within
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
-_CONNECT_SECONDS, _ANSWER_SECONDS = 1, 3
+_CONNECT_SECONDS = 1.0
+_SECONDS = 4.0  # for all of the attempt; of these a new connection has the above
 
 
 def reader() -> "DynamoDBClient":
@@ -33,7 +35,7 @@ class _Shortcut:
     """Asks once, with botocore's credentials and signature, over connections of its own.
 
     Whatever is not a whole answer with status 200 is left to the client: it asks again, retries,
-    and raises what it raises.
+    and raises what it raises. Credentials that cannot be had are raised at once.
     """
 
     def __init__(self, client: "DynamoDBClient") -> None:
@@ -78,26 +80,33 @@ class _Shortcut:
         reply = next((reply for _, reply in replies if reply is not None), None)
         try:
             if reply is None:
-                return self._exchange(request)
+                return self._exchange(request, monotonic() + _SECONDS)
             return _parse(reply.status_code, reply.headers, reply.content)
         except (HTTPException, OSError, ValueError):
             return None
 
-    def _exchange(self, request: "_Request") -> Any:  # noqa: ANN401 - any JSON
+    def _exchange(self, request: "_Request", deadline: float) -> Any:  # noqa: ANN401 - any JSON
         # A connection is in use by one call only, even by one that nobody waits for any more.
         kept = self._idle.pop() if self._idle else None
-        connection = kept or self._connect()
+        connection = kept or within(min(_CONNECT_SECONDS, _left(deadline)), self._connect)
+        answer = None
         try:
+            connection.sock.settimeout(_left(deadline))
+            connection.response_class = partial(_response, deadline)  # type: ignore[assignment]
             connection.request("POST", "/", request.body, dict(request.headers))
             response = connection.getresponse()
-            content = response.read()
+            answer = _parse(response.status, response.headers, response.read())
         except (HTTPException, OSError) as error:
-            connection.close()
             if kept and not isinstance(error, TimeoutError):  # DynamoDB ends idle connections
-                return self._exchange(request)
+                return self._exchange(request, deadline)
             raise
-        self._idle.append(connection)
-        return _parse(response.status, response.headers, content)
+        finally:
+            # What follows an answer that is not whole could be taken for the next one.
+            if answer is not None and connection.sock:
+                self._idle.append(connection)
+            else:
+                connection.close()
+        return answer
 
     def _connect(self) -> HTTPConnection:
         if getproxies():
@@ -112,9 +121,20 @@ class _Shortcut:
             connection = HTTPSConnection(
                 self._host, timeout=_CONNECT_SECONDS, context=self._context
             )
-        connection.response_class = _Response
         connection.connect()
         return connection
+
+
+def _left(deadline: float) -> float:
+    """The seconds until then.
+
+    Raises:
+        TimeoutError: there are none.
+    """
+    seconds = deadline - monotonic()
+    if seconds <= 0:
+        raise TimeoutError
+    return seconds
 
 
 class _Request(AWSPreparedRequest):
@@ -128,17 +148,17 @@ class _Request(AWSPreparedRequest):
         self.context: dict[str, Any] = {}
 
 
-class _Response(HTTPResponse):
-    def __init__(self, sock: socket, *args: Any, **options: Any) -> None:  # noqa: ANN401
-        super().__init__(cast("socket", _Answer(sock)), *args, **options)
+def _response(deadline: float, sock: socket, **options: Any) -> HTTPResponse:  # noqa: ANN401
+    return HTTPResponse(cast("socket", _Answer(sock, deadline)), **options)
 
 
 class _Answer(io.RawIOBase):
     """What a socket receives until a deadline: it bounds each read, not all of them together."""
 
-    def __init__(self, sock: socket) -> None:
+    def __init__(self, sock: socket, deadline: float) -> None:
         self._socket = sock
-        self._deadline = monotonic() + _ANSWER_SECONDS
+        self._file = sock.makefile("rb", buffering=0)  # keeps it open while something is read
+        self._deadline = deadline
 
     def makefile(self, _mode: str) -> io.BufferedReader:
         """What `HTTPResponse` asks of a socket."""
@@ -148,17 +168,19 @@ class _Answer(io.RawIOBase):
         """It is."""
         return True
 
-    def readinto(self, buffer: Any) -> int:  # noqa: ANN401 - any buffer
+    def readinto(self, buffer: Any) -> int | None:  # noqa: ANN401 - any buffer
         """Reads some bytes.
 
         Raises:
             TimeoutError: the deadline is over.
         """
-        seconds = self._deadline - monotonic()
-        if seconds <= 0:
-            raise TimeoutError
-        self._socket.settimeout(seconds)
-        return self._socket.recv_into(buffer)
+        self._socket.settimeout(_left(self._deadline))
+        return self._file.readinto(buffer)
+
+    def close(self) -> None:
+        """Lets go of the socket."""
+        self._file.close()
+        super().close()
 
 
 def _parse(status: int, headers: Any, content: bytes) -> Any:  # noqa: ANN401 - any JSON

@@ -391,7 +391,7 @@ def test_the_logs_are_structured_carry_the_request_id_and_no_personal_data(
         if "_aws" in one
         for metric in one["_aws"]["CloudWatchMetrics"][0]["Metrics"]
     }
-    assert {"ConversationsReturned", "ResponseBytes", "StoreReads"} <= metrics
+    assert {"ConversationsReturned", "WholeListBytes", "StoreReads"} <= metrics
     everything = "\n".join(deployment.logs())
     assert [secret for secret in (*PERSONAL, keys.key) if secret in everything] == []
 

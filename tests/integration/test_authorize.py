@@ -68,6 +68,9 @@ def test_a_malformed_key_is_denied_without_a_read(
     assert statement(authorized(headers))["Effect"] == "Deny"
 
 
+GOOD = {"userId": {"S": "u"}, "keyId": {"S": "k"}, "workspaceIds": {"SS": ["demo"]}}
+
+
 class CutOff:
     """A DynamoDB client whose answers are cut off on the way."""
 
@@ -90,23 +93,35 @@ def test_an_answer_cut_off_is_a_failure_and_no_unknown_key(
         {"userId": {"S": "user"}},
         {"userId": {"N": "1"}, "keyId": {"S": "k"}, "workspaceIds": {"SS": ["demo"]}},
         {"userId": {"S": "u"}, "keyId": {"S": "k"}, "workspaceIds": {"S": "demo"}},
+        GOOD | {"expiresAt": {"N": "1"}},  # as for DynamoDB's own expiry
+        GOOD | {"expiresAt": {"S": "never"}},
+        GOOD | {"revokedAt": {"BOOL": True}},
+        GOOD | {"userId": {"S": "a#b"}},  # could forge a partition
     ],
 )
 def test_a_malformed_item_is_a_failure_and_lets_nobody_in(
-    dynamodb: Any, item: dict[str, Any]
+    dynamodb: Any, item: dict[str, Any], output: Callable[[], str]
 ) -> None:
     key = {"keyHash": {"S": hash_of(KEY)}, "createdAt": {"S": LONG_AGO}}
     dynamodb.put_item(TableName="ApiKeysTable", Item=key | item)
     with pytest.raises(StoreUnavailableError):
         authorized({"x-api-key": KEY})
+    logged = json.loads(output())
+    assert (logged["level"], logged["reason"]) == ("ERROR", "MalformedApiKey")
 
 
-def test_a_user_id_that_could_forge_a_partition_lets_nobody_in(
-    dynamodb: Any, keys: ApiKeyTable
-) -> None:
-    assert dynamodb
-    keys.put(ApiKey(hash_of(KEY), "key_1", "a#b", frozenset({"demo"}), LONG_AGO))
-    with pytest.raises(ValueError, match="identifier"):
+class Another:
+    """A DynamoDB client that answers with another key than it was asked for."""
+
+    def get_item(self, **_: Any) -> dict[str, Any]:
+        item = GOOD | {"keyHash": {"S": hash_of("another")}, "createdAt": {"S": LONG_AGO}}
+        return {"ConsumedCapacity": {"CapacityUnits": 0.5}, "Item": item}
+
+
+def test_the_item_of_another_key_lets_nobody_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    another: Any = Another()
+    monkeypatch.setattr(authorize, "table", lambda: ApiKeyTable(another, "table"))
+    with pytest.raises(StoreUnavailableError):
         authorized({"x-api-key": KEY})
 
 

@@ -446,6 +446,7 @@ def test_progress_in_a_log_is_a_line_from_time_to_time(
     ("arguments", "complaint"),
     [
         (("nowhere.json", "--workspace", "demo"), "There is no file nowhere.json."),
+        ((".", "--workspace", "demo"), ". is a folder."),
         (("-", "--workspace", "a b"), "--workspace takes 1 to 64 letters"),
         (("-", "--workspace", "demo", "--conversations-table", "None"), "There is no such table"),
         (("-", "--workspace", "demo", "--profile", "none"), "There is no such AWS profile"),

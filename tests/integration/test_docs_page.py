@@ -104,7 +104,7 @@ def test_a_click_on_the_page_sends_the_demo_request_and_shows_the_documented_ans
 @pytest.mark.parametrize(
     ("path", "kind", "file"),
     [
-        ("/docs.md", "text/markdown; charset=utf-8", "get-all-conversations.md"),
+        ("/docs/errors", "text/markdown; charset=utf-8", "errors.md"),
         ("/docs/get-all-conversations.md", "text/markdown; charset=utf-8", None),
         ("/docs/errors.md", "text/markdown; charset=utf-8", None),
         ("/docs/contract.md", "text/markdown; charset=utf-8", None),
@@ -112,12 +112,13 @@ def test_a_click_on_the_page_sends_the_demo_request_and_shows_the_documented_ans
         ("/llms.txt", "text/plain; charset=utf-8", None),
     ],
 )
-def test_markdown_is_served_as_it_is_committed(
+def test_markdown_is_served_as_it_is_committed_but_for_the_port(
     local: LocalApi, path: str, kind: str, file: str | None
 ) -> None:
     answer = httpx.get(local.url + path)
     assert (answer.status_code, answer.headers["content-type"]) == (200, kind)
-    assert answer.content == (DOCS / (file or Path(path).name)).read_bytes()
+    committed = (DOCS / (file or Path(path).name)).read_text()
+    assert answer.text == committed.replace("http://127.0.0.1:3000", local.url)
 
 
 def test_every_link_of_the_index_is_served(local: LocalApi) -> None:
@@ -135,7 +136,16 @@ def test_the_served_openapi_names_the_server_that_serves_it(local: LocalApi) -> 
     assert answer.json()["paths"] == committed["paths"]
 
 
-@pytest.mark.parametrize("path", ["/docs/", "/docs/none.md", "/docs/../pyproject.toml", "/errors"])
+@pytest.mark.parametrize(
+    ("path", "place"),
+    [("/docs/", "/docs"), ("/docs.md", "/docs/get-all-conversations.md")],
+)
+def test_other_names_of_a_page_lead_to_it(local: LocalApi, path: str, place: str) -> None:
+    answer = httpx.get(local.url + path)
+    assert (answer.status_code, answer.headers["location"]) == (302, place)
+
+
+@pytest.mark.parametrize("path", ["/docs/none.md", "/docs/../pyproject.toml", "/errors"])
 def test_what_is_no_documentation_is_the_gateways_to_answer(local: LocalApi, path: str) -> None:
     url = httpx.URL(local.url).copy_with(raw_path=path.encode())
     assert httpx.get(url).json()["error"]["code"] == "not_found"

@@ -3,6 +3,7 @@
 import json
 import random
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from domain.conversation import Conversation
-from domain.errors import ConversationTooLargeError
+from domain.errors import ConversationTooLargeError, StoreRequestError
 from handlers import list_conversations
 from storage.conversations import ConversationTable
 from storage.dynamodb import client
@@ -224,6 +225,21 @@ def test_a_table_that_is_not_there_is_a_503(
     assert '"StoreErrors":[1.0]' in logged
 
 
+def test_a_request_that_dynamodb_calls_invalid_is_a_defect_of_ours(
+    monkeypatch: pytest.MonkeyPatch, output: Callable[[], str]
+) -> None:
+    def refuses(**_: Any) -> None:
+        raise StoreRequestError("ValidationException")
+
+    refusing: Any = SimpleNamespace(query=refuses)
+    monkeypatch.setattr(list_conversations, "table", lambda: ConversationTable(refusing, "Table"))
+    assert_problem(Api().get(), 500, "internal_error")
+    logged = output()
+    assert '"reason":"ValidationException"' in logged
+    assert '"InternalErrors":[1.0]' in logged
+    assert "StoreErrors" not in logged
+
+
 def test_another_path_or_method_is_not_found(api: Api) -> None:
     assert api
     event = json.loads((EVENTS / "list.json").read_text())
@@ -260,11 +276,12 @@ def test_a_field_that_is_not_allowed_never_reaches_the_log(
 def test_metrics_count_conversations_bytes_and_reads(
     api: Api, table: ConversationTable, output: Callable[[], str]
 ) -> None:
-    put(table, DOCUMENTED)
+    put(table, conversation(message="雪" * 1000))
     answer = api.get()
     metrics = json.loads(output().splitlines()[-1])
     assert metrics["ConversationsReturned"] == [1]
-    assert metrics["ResponseBytes"] == [len(answer.body)]
+    # As Lambda's runtime sends it, and counts it.
+    assert metrics["WholeListBytes"] == [len(json.dumps(answer.sent, ensure_ascii=False).encode())]
     assert metrics["StoreReads"] == [1]
     assert metrics["_aws"]["CloudWatchMetrics"][0]["Namespace"] == "Conversations"
 
@@ -417,7 +434,7 @@ def test_if_none_match_is_answered_with_304(api: Api, table: ConversationTable) 
 
 
 def test_time_that_runs_out_cuts_a_page_and_refuses_a_whole_list(
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, output: Callable[[], str]
 ) -> None:
     answers = [
         {"Items": [item(1)], "LastEvaluatedKey": after(1)},
@@ -427,10 +444,12 @@ def test_time_that_runs_out_cuts_a_page_and_refuses_a_whole_list(
     cut = api.get(limit="10", context=Context(28, 10))
     assert cut.ids == ["c1"]
     assert cut.cursor
+    assert "WholeListBytes" not in output()  # it is about lists that cannot be cut
     follow = answering(monkeypatch, {"Items": [item(3)]})
     assert follow.get(limit="10", cursor=cut.cursor).ids == ["c3"]
     api = answering(monkeypatch, *answers)
     detail = assert_problem(api.get(context=Context(28, 10)), 413, "response_too_large")
+    assert '"WholeListBytes":[6291456.0]' in output()
     assert "limit" in detail
 
 
@@ -452,6 +471,18 @@ def test_the_link_repeats_the_address_as_the_client_used_it(
         f"<{address}?limit=2&createdAtGe=2024-12-01T10%3A45%3A00%2B02%3A00&sort=createdAt&cursor="
     )
     assert link.endswith('>; rel="next"')
+
+
+def test_no_header_writes_into_the_link(api: Api, table: ConversationTable) -> None:
+    put(table, *(conversation(id=str(number)) for number in range(3)))
+    own = api.get(limit="2").headers["link"]
+    for headers in (
+        {"Host": ["a1b2c3d4e5.execute-api.us-east-1.amazonaws.com", "other.example"]},
+        {"Host": 'other.example/>; rel="x", <https://other.example'},
+        {"X-Forwarded-Proto": 'x://other.example/>; rel="x", <https'},
+        {"X-Forwarded-Proto": ["http", "https"]},
+    ):
+        assert api.get(limit="2", headers=headers).headers["link"] == own
 
 
 def test_a_cursor_of_another_user_is_refused(api: Api, table: ConversationTable) -> None:

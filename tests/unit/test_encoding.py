@@ -97,7 +97,7 @@ def encode(page: Page, **options: Any) -> Any:
 
 def test_a_page_that_exceeds_the_quota_shortens_itself_and_links_on() -> None:
     documents = [b'"' + bytes([97 + number]) * 1_000_000 + b'"' for number in range(20)]
-    shortened, response = encode(page(*documents))
+    shortened, response, _ = encode(page(*documents))
     assert 4 <= len(shortened.documents) <= 6
     assert json.loads(response.body) == [json.loads(text) for text in shortened.documents]
     last = f"key-{len(shortened.documents) - 1}"
@@ -107,7 +107,7 @@ def test_a_page_that_exceeds_the_quota_shortens_itself_and_links_on() -> None:
 def test_the_largest_conversation_fits_a_page_of_its_own() -> None:
     worst = b'{"a":"' + b'\\"' * 1_499_990 + b'"}'
     assert 2_999_900 < len(worst) <= 3_000_000
-    shortened, response = encode(page(worst, worst, worst))
+    shortened, response, _ = encode(page(worst, worst, worst))
     assert response.body.encode() == b"[" + worst + b"]"
     assert len(shortened.documents) == 1
 
@@ -128,7 +128,7 @@ def test_a_whole_list_that_was_cut_short_is_refused() -> None:
 @pytest.mark.parametrize(("length", "compressed"), [(1021, False), (1022, False), (1023, True)])
 def test_gzip_begins_above_one_kib(length: int, *, compressed: bool) -> None:
     text = b'"' + b"a" * (length - 2) + b'"'
-    _, response = encode(page(text), gzip=True)
+    _, response, _ = encode(page(text), gzip=True)
     assert ("Content-Encoding" in response.headers) == compressed
     assert response.base64_encoded == compressed
     body = gzip.decompress(b64decode(response.body)) if compressed else response.body.encode()
@@ -148,11 +148,11 @@ def test_the_etag_covers_content_and_link_but_not_the_encoding() -> None:
 
 
 def test_a_304_has_the_headers_of_the_200_and_no_body() -> None:
-    _, whole = encode(page(b"{}", b"{}").first(1))
+    _, whole, _ = encode(page(b"{}", b"{}").first(1))
     tag = whole.headers["ETag"]
     strong = tag.removeprefix("W/")
     for condition in (tag, strong, "*", f'"x", {tag}', f'W/"a,b",{strong} ,"y"'):
-        _, response = encode(page(b"{}", b"{}").first(1), if_none_match=condition)
+        _, response, _ = encode(page(b"{}", b"{}").first(1), if_none_match=condition)
         assert (response.status_code, response.body) == (304, "")
         assert response.headers == {
             name: value for name, value in whole.headers.items() if name != "Content-Type"

@@ -27,7 +27,10 @@ class Reply:
     checksum: int | None = None
     missing: int = 0
     drip: float = 0.0
-    closes: bool = False
+    closes: bool = False  # the connection, after it
+    says_so: bool = False
+    hint: bool = False  # another one before it, RFC 8297
+    silent_for: float | None = None  # and then closes, without any
 
 
 @dataclass
@@ -61,12 +64,22 @@ def dynamodb(monkeypatch: pytest.MonkeyPatch) -> Iterator[DynamoDB]:
             self.rfile.read(int(self.headers["Content-Length"]))
             database.requests.append({name.lower(): self.headers[name] for name in self.headers})
             reply = database.replies.pop(0)
+            if reply.silent_for is not None:
+                time.sleep(reply.silent_for)
+                self.close_connection = True
+                return
+            if reply.hint:
+                self.wfile.write(b"HTTP/1.1 103 Early Hints\r\n\r\n")
             self.send_response(reply.status)
+            if reply.says_so:
+                self.send_header("Connection", "close")
             self.send_header("Content-Length", str(len(reply.body)))
             self.send_header("x-amz-crc32", str(reply.checksum or crc32(reply.body)))
             self.end_headers()
-            for byte in reply.body[: len(reply.body) - reply.missing]:
-                self.wfile.write(bytes([byte]))
+            step = 1 if reply.drip else len(reply.body)
+            sent = reply.body[: len(reply.body) - reply.missing]
+            for at in range(0, len(sent), step):
+                self.wfile.write(sent[at : at + step])
                 time.sleep(reply.drip)
             self.close_connection = reply.closes or bool(reply.missing)
 
@@ -132,10 +145,46 @@ def test_there_are_three_attempts_in_all(dynamodb: DynamoDB) -> None:
 def test_an_answer_that_drips_in_is_not_waited_for(
     dynamodb: DynamoDB, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(shortcut, "_ANSWER_SECONDS", 0.2)
+    monkeypatch.setattr(shortcut, "_SECONDS", 0.2)
     dynamodb.replies = [Reply(drip=0.05), Reply()]
     assert shortcut.reader().query(**QUERY)["Count"] == 1
     assert dynamodb.asked("shortcut", "botocore")
+
+
+def test_a_second_connection_has_no_more_time_than_the_first(
+    dynamodb: DynamoDB, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shortcut, "_SECONDS", 1.5)
+    dynamodb.replies = [Reply(), Reply(silent_for=1.0), Reply(drip=1.0 / len(ANSWER)), Reply()]
+    reader = shortcut.reader()
+    assert reader.query(**QUERY)["Items"] == reader.query(**QUERY)["Items"]
+    assert dynamodb.asked("shortcut", "shortcut", "shortcut", "botocore")
+
+
+def test_a_connection_that_cannot_be_had_in_time_is_left_to_botocore(
+    dynamodb: DynamoDB, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shortcut, "_CONNECT_SECONDS", 0.2)
+    monkeypatch.setattr(shortcut, "getproxies", lambda: time.sleep(1))
+    dynamodb.replies = [Reply()]
+    assert shortcut.reader().query(**QUERY)["Count"] == 1
+    assert dynamodb.asked("botocore")
+
+
+def test_a_large_answer_may_end_the_connection(dynamodb: DynamoDB) -> None:
+    large = json.dumps({"Count": 1, "Items": [{"document": {"S": "x" * 300_000}}]}).encode()
+    dynamodb.replies = [Reply(body=large, closes=True, says_so=True) for _ in range(2)]
+    reader = shortcut.reader()
+    assert reader.query(**QUERY) == reader.query(**QUERY)
+    assert dynamodb.asked("shortcut", "shortcut")
+
+
+def test_what_follows_an_answer_that_is_not_whole_is_never_another_s(dynamodb: DynamoDB) -> None:
+    other = ANSWER.replace(b"AAEC", b"AwQF")
+    dynamodb.replies = [Reply(hint=True), Reply(), Reply(body=other)]
+    reader = shortcut.reader()
+    assert reader.query(**QUERY)["Items"][0]["document"]["B"] == b"\x00\x01\x02"
+    assert reader.query(**QUERY)["Items"][0]["document"]["B"] == b"\x03\x04\x05"
 
 
 def test_a_proxy_is_left_to_botocore(dynamodb: DynamoDB, monkeypatch: pytest.MonkeyPatch) -> None:

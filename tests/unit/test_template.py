@@ -474,8 +474,9 @@ def test_the_outputs_name_the_address_the_tables_and_where_to_look(template: Jso
     address = "https://${Api}.execute-api.${AWS::Region}.${AWS::URLSuffix}/${StageName}" + PATH
     outputs = {name: output["Value"] for name, output in template["Outputs"].items()}
     assert outputs.pop("DashboardUrl")["Fn::Sub"].endswith("#dashboards:name=${Dashboard}")
+    own = {"Fn::Sub": f"https://${{DomainName}}{PATH}"}  # with a domain, AWS's address is closed
     assert outputs == {
-        "ConversationsUrl": {"Fn::Sub": address},
+        "ConversationsUrl": {"Fn::If": ["HasDomain", own, {"Fn::Sub": address}]},
         "ConversationsTableName": {"Ref": "ConversationsTable"},
         "ApiKeysTableName": {"Ref": "ApiKeysTable"},
         "AlarmTopicArn": {"Ref": "AlarmTopic"},
@@ -487,11 +488,19 @@ def test_every_parameter_has_a_default(template: Json) -> None:
     assert all("Default" in own for own in template["Parameters"].values())
 
 
-def test_the_firewall_counts_each_key_over_a_minute_and_blocks_plainly(template: Json) -> None:
+def test_the_firewall_counts_keys_and_addresses_and_blocks_plainly(
+    template: Json,
+) -> None:
     acl = of_type(template, "AWS::WAFv2::WebACL")["WebAcl"]
-    (rule,) = acl["Rules"]
-    assert rule["Action"] == {"Block": {}}  # a custom response would bypass WAF_FILTERED
-    assert rule["Statement"]["RateBasedStatement"] == {
+    by_key, by_address = acl["Rules"]
+    for rule in acl["Rules"]:
+        assert rule["Action"] == {"Block": {}}  # a custom response would bypass WAF_FILTERED
+    assert by_address["Statement"]["RateBasedStatement"] == {
+        "Limit": {"Ref": "RequestsPerMinuteAndAddress"},
+        "EvaluationWindowSec": 60,
+        "AggregateKeyType": "IP",
+    }
+    assert by_key["Statement"]["RateBasedStatement"] == {
         "Limit": {"Ref": "RequestsPerMinute"},
         "EvaluationWindowSec": 60,
         "AggregateKeyType": "CUSTOM_KEYS",
@@ -506,6 +515,8 @@ def test_the_firewall_counts_each_key_over_a_minute_and_blocks_plainly(template:
     }
     assert acl["DefaultAction"] == {"Allow": {}}
     assert template["Parameters"]["RequestsPerMinute"]["Default"] == 60
+    # One address alone cannot take what the stage lets through: 100 a second.
+    assert template["Parameters"]["RequestsPerMinuteAndAddress"]["Default"] < 100 * 60
     assert template["Parameters"]["Firewall"]["Default"] == "true"
 
 
@@ -611,7 +622,7 @@ ALARMS = {  # namespace, metric, and the most of it that is no reason to wake so
     "InternalErrorsAlarm": ("Conversations", "InternalErrors", 0),
     "InvalidCallersAlarm": ("Conversations", "InvalidCallers", 0),
     "UnreadableConversationsAlarm": ("Conversations", "UnreadableConversations", 0),
-    "LargeResponsesAlarm": ("Conversations", "ResponseBytes", 5033164),
+    "LargeResponsesAlarm": ("Conversations", "WholeListBytes", 5033164),
 }
 VERSION_ALARMS = {"ListConversationsVersionAlarm", "AuthorizeVersionAlarm"}
 
