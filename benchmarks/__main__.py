@@ -9,9 +9,11 @@ from typing import Any
 
 from benchmarks import corpus, measure, plot, report, stacks
 from benchmarks.store import Store, to_json
+from domain.api_key import hash_of
+from ops import demo
 
 KEY = {
-    "keyHash": {"S": "0" * 64},
+    "keyHash": {"S": hash_of(demo.KEYS[0].key)},  # of events/authorize_good_key.json
     "keyId": {"S": "key_demo"},
     "userId": {"S": corpus.USER},
     "workspaceIds": {"SS": ["demo"]},
@@ -27,7 +29,8 @@ def main() -> None:
     peers = (stacks.OURS, stacks.TUTORIAL, stacks.FASTAPI, *node)
     store = Store()
     store.items["keys"] = to_json({"ConsumedCapacity": {"CapacityUnits": 0.5}, "Item": KEY})
-    cold = measure.cold(store, (*peers, stacks.AUTHORIZER, stacks.BARE))
+    own = (stacks.AUTHORIZER, stacks.BARE)
+    cold = measure.cold(store, (*peers, stacks.LEAN_TUTORIAL, *own))
     warm, tables = measure.warm(store, (*peers, stacks.BARE, stacks.PARSE), measure.CASES)
     growth, more = measure.warm(store, (stacks.OURS, stacks.TUTORIAL, *node), measure.GROWTH)
     named = {f"growth {name}": table for name, table in more.items()}

@@ -15,7 +15,7 @@ from benchmarks.store import Table, to_json
 # US East (N. Virginia), in US dollars, as of December 2025, without free tiers and discounts.
 READ_UNIT = 0.125e-6  # https://aws.amazon.com/dynamodb/pricing/on-demand/
 LAMBDA_REQUEST = 0.20e-6  # https://aws.amazon.com/lambda/pricing/
-LAMBDA_GB_SECOND = 16.6667e-6  # as before, x86
+LAMBDA_GB_SECOND = 13.3334e-6  # as before; arm64, which template.yaml takes
 API_REQUEST = 3.50e-6  # https://aws.amazon.com/api-gateway/pricing/, REST
 BYTE_OUT = 0.09e-9  # https://aws.amazon.com/ec2/pricing/on-demand/, data transfer
 MEMORY_GB = 1769 / 1024  # of template.yaml
@@ -166,7 +166,9 @@ def markdown(run: Measured, found: Mapping[str, float | None]) -> str:
             ["read units", *(f"{growth_table(run, case).read_units:g}" for case in GROWTH)],
         ),
     )
-    return f"{_machine()}\n\n{goals}\n\n{warm}\n\n{cold}\n\n{growth}\n\n{price}\n\n{_texts()}"
+    folded = "<details>\n<summary>Milliseconds, memory, growth, cost, text</summary>"
+    parts = (_machine(), goals, folded, warm, cold, growth, price, _texts(), "</details>")
+    return "\n\n".join(parts)
 
 
 def _texts() -> str:

@@ -65,6 +65,8 @@ _LAMBDA = {
     "TZ": ":UTC",
 }
 RUNTIME = BUILD / "runtime"
+# What Lambda's Python brings, compiled.
+_OF_THE_RUNTIME = ("boto3", "botocore", "s3transfer", "jmespath", "dateutil", "six.py", "urllib3")
 
 
 def _python(name: str, handler: str, folder: Path, layout: str, **environment: str) -> Stack:
@@ -89,6 +91,14 @@ AUTHORIZER = _python(
 _BUNDLE = BUILD / "peers"
 TUTORIAL = _python(
     "Powertools tutorial", "powertools_tutorial.handler", _BUNDLE, "maps", TABLE_NAME="maps"
+)
+_LEAN_BUNDLE = BUILD / "peers-without-boto3"
+LEAN_TUTORIAL = _python(
+    "Powertools tutorial, Lambda's boto3",
+    "powertools_tutorial.handler",
+    _LEAN_BUNDLE,
+    "maps",
+    TABLE_NAME="maps",
 )
 FASTAPI = _python("FastAPI + Mangum", "fastapi_mangum.handler", _BUNDLE, "maps", TABLE_NAME="maps")
 _NODE_BUNDLE = BUILD / "node"
@@ -147,6 +157,7 @@ def prepare() -> None:
     _run(python, *install, "--no-compile", "--target", str(_BUNDLE))
     for peer in _PEERS.glob("*.py"):
         shutil.copy(peer, _BUNDLE)
+    shutil.copytree(_BUNDLE, _LEAN_BUNDLE, ignore=shutil.ignore_patterns(*_OF_THE_RUNTIME))
     if has_node():
         shutil.copytree(
             _PEERS / "node", _NODE_BUNDLE, ignore=shutil.ignore_patterns("node_modules")
