@@ -42,7 +42,6 @@ _BATCH_BYTES = 1_000_000  # with what waits for a thread, 24 MB of items at most
 _WAITING_BATCHES = THREADS + 8
 _SHOWN_REASONS = 3
 _GO_ON = "The same command goes on from here."
-_LINE_SECONDS = 10.0
 _NAMES = frozenset(known.alias or name for name, known in Conversation.model_fields.items())
 _CUSTOMER_NAMES = frozenset(Customer.model_fields)
 

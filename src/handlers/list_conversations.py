@@ -16,7 +16,7 @@ from handlers.problems import handle_errors
 from handlers.telemetry import logger, metrics
 from storage import cursor as cursors
 from storage.conversations import ConversationTable, Page
-from storage.query import ConversationQuery, Partition, Position, partition_of
+from storage.query import ConversationQuery, Position, partition_of
 from storage.shortcut import reader
 
 if TYPE_CHECKING:
@@ -127,7 +127,8 @@ def handler(event: dict[str, Any], context: "LambdaContext") -> dict[str, Any]:
 
 
 def _read_nothing() -> None:
-    everything_of_nobody = Partition("none"), ConversationQuery()
+    nobody = Caller("nobody", frozenset({"none"}), "none")
+    everything_of_nobody = partition_of(nobody, "none"), ConversationQuery()
     table().query(*everything_of_nobody, max_bytes=0, seconds_left=lambda: 0.0)
 
 
