@@ -41,7 +41,7 @@ smoke: $(BIN)/conversations ## Check a deployment in ten seconds: URL=… KEY=�
 	@$(BIN)/python -m ops.smoke
 
 audit: $(AUDIT_VENV)/bin/pip-audit ## Look up known vulnerabilities of what ships
-	@$(AUDIT_VENV)/bin/python ops/audit.py $<
+	@$(AUDIT_VENV)/bin/python ops/package/audit.py $<
 
 sbom: $(AUDIT_VENV)/bin/pip-audit ## Write build/sbom.json: what ships, as CycloneDX
 	@mkdir -p build
@@ -53,13 +53,13 @@ invoke: $(BIN)/conversations $(SAM_VENV)/bin/sam ## Play EVENT=events/list.json 
 
 lock: $(BIN)/conversations ## Renew the hash-pinned locks from pyproject.toml
 	$(COMPILE) pyproject.toml --output-file src/requirements.txt
-	$(COMPILE) pyproject.toml --group dev --constraint src/requirements.txt --output-file requirements-dev.txt
-	$(COMPILE) --group sam --output-file requirements-sam.txt
-	$(COMPILE) --group ministack --output-file requirements-ministack.txt
-	$(COMPILE) --group checkov --output-file requirements-checkov.txt
-	$(COMPILE) --group pip-audit --output-file requirements-pip-audit.txt
-	$(COMPILE) --group uv --output-file requirements-uv.txt
-	$(COMPILE) pyproject.toml --group bench --constraint src/requirements.txt --output-file requirements-bench.txt
+	$(COMPILE) pyproject.toml --group dev --constraint src/requirements.txt --output-file requirements/dev.txt
+	$(COMPILE) --group sam --output-file requirements/sam.txt
+	$(COMPILE) --group ministack --output-file requirements/ministack.txt
+	$(COMPILE) --group checkov --output-file requirements/checkov.txt
+	$(COMPILE) --group pip-audit --output-file requirements/pip-audit.txt
+	$(COMPILE) --group uv --output-file requirements/uv.txt
+	$(COMPILE) pyproject.toml --group bench --constraint src/requirements.txt --output-file requirements/bench.txt
 
 COMPILE = $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-annotate \
 	--python-version 3.11 --custom-compile-command 'make lock'
@@ -67,22 +67,22 @@ COMPILE = $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-annot
 clean: ## Remove environments and build output
 	rm -rf .venv* .aws-sam build
 
-$(BIN)/uv: requirements-uv.txt
+$(BIN)/uv: requirements/uv.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.11 …")'
 	$(PYTHON) -m venv --clear $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement $<
 	@touch $@
 
-$(BIN)/conversations: $(BIN)/uv requirements-dev.txt pyproject.toml
-	VIRTUAL_ENV=$(VENV) $(BIN)/uv pip install --quiet --require-hashes --requirement requirements-dev.txt
+$(BIN)/conversations: $(BIN)/uv requirements/dev.txt pyproject.toml
+	VIRTUAL_ENV=$(VENV) $(BIN)/uv pip install --quiet --require-hashes --requirement requirements/dev.txt
 	VIRTUAL_ENV=$(VENV) $(BIN)/uv pip install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
 
 # An environment of its own for what pins older versions of what ships.
-$(SAM_VENV)/bin/sam: requirements-sam.txt
-$(MINISTACK_VENV)/bin/ministack: requirements-ministack.txt
-$(CHECKOV_VENV)/bin/checkov: requirements-checkov.txt
-$(AUDIT_VENV)/bin/pip-audit: requirements-pip-audit.txt
+$(SAM_VENV)/bin/sam: requirements/sam.txt
+$(MINISTACK_VENV)/bin/ministack: requirements/ministack.txt
+$(CHECKOV_VENV)/bin/checkov: requirements/checkov.txt
+$(AUDIT_VENV)/bin/pip-audit: requirements/pip-audit.txt
 # The emulator runs the functions in its own interpreter: that of the runtime, where there is one.
 $(MINISTACK_VENV)/bin/ministack: OWN_PYTHON := 3.13
 RUNTIME_BIN := $(lastword $(wildcard $(HOME)/.pyenv/versions/3.13*/bin))
@@ -90,7 +90,7 @@ $(SAM_VENV)/bin/sam $(MINISTACK_VENV)/bin/ministack $(CHECKOV_VENV)/bin/checkov 
 	PATH="$(RUNTIME_BIN):$$PATH" UV_PYTHON_DOWNLOADS=never $(BIN)/uv venv --quiet --clear \
 		--python $(or $(OWN_PYTHON),$(BIN)/python) $(@:/bin/$(@F)=) || \
 	$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(@:/bin/$(@F)=)
-	VIRTUAL_ENV=$(@:/bin/$(@F)=) $(BIN)/uv pip install --quiet --require-hashes --requirement requirements-$(@F).txt
+	VIRTUAL_ENV=$(@:/bin/$(@F)=) $(BIN)/uv pip install --quiet --require-hashes --requirement requirements/$(@F).txt
 	@touch $@
 
 .PHONY: openapi contract
@@ -114,17 +114,17 @@ bench: $(BIN)/conversations ## Measure the endpoint beside its peers, and write 
 ARTIFACT := $(CURDIR)/build/artifact
 ARTIFACT_VENV := .venv-artifact
 # The other integration tests are of the console, which is not in the package; so is fuzz's server.
-ARTIFACT_TESTS = $(addprefix tests/unit/test_, artifact.py encoding.py shortcut.py start.py) \
+ARTIFACT_TESTS = $(addprefix tests/unit/, ops/package/test_build.py handlers/test_response.py storage/test_shortcut.py handlers/test_warm_up.py) \
 	$(addprefix tests/integration/test_, \
 	authorize.py faults.py fuzz.py isolation.py list_conversations.py strict_dynamodb.py sync.py) \
 	--deselect tests/integration/test_fuzz.py::test_no_bytes_bring_the_server_down_or_out_of_its_shape
 test-artifact: $(BIN)/conversations $(MINISTACK_VENV)/bin/ministack ## Test the handlers out of the package that sam build makes
-	@if python=$$($(BIN)/python -c 'from ops.artifact import runtime_python as p; print(p())'); then set -e; \
+	@if python=$$($(BIN)/python -c 'from ops.package.build import runtime_python as p; print(p())'); then set -e; \
 	rm -rf $(ARTIFACT); \
-	$(BIN)/python ops/artifact.py $(subst aarch64,arm64,$(shell uname -m)) $(ARTIFACT); \
+	$(BIN)/python ops/package/build.py $(subst aarch64,arm64,$(shell uname -m)) $(ARTIFACT); \
 	$(BIN)/uv venv --quiet --allow-existing --python $$python $(ARTIFACT_VENV); \
 	export VIRTUAL_ENV=$(ARTIFACT_VENV); \
-	$(BIN)/uv pip install --quiet --require-hashes --requirement requirements-dev.txt; \
+	$(BIN)/uv pip install --quiet --require-hashes --requirement requirements/dev.txt; \
 	$(BIN)/uv pip install --quiet --no-deps --no-build-isolation --editable .; \
 	ARTIFACT=$(ARTIFACT) PYTHONPATH=$(ARTIFACT) $(ARTIFACT_VENV)/bin/pytest $(ARTIFACT_TESTS); \
 	else echo "test-artifact is skipped"; fi

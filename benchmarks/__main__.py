@@ -1,6 +1,7 @@
 """`make bench`: builds every stack, measures, and writes what was found.
 
-`build/benchmark.json`, `docs/benchmark.svg`, and the tables between the marks in README.md.
+`build/benchmark.json`, `docs/benchmark.svg`, and
+the tables between the marks in docs/performance.md.
 """
 
 import json
@@ -10,7 +11,7 @@ from typing import Any
 from benchmarks import corpus, measure, plot, report, stacks
 from benchmarks.store import Store, to_json
 from domain.api_key import hash_of
-from ops import demo
+from ops.local import demo
 
 KEY = {
     "keyHash": {"S": hash_of(demo.KEYS[0].key)},  # of events/authorize_good_key.json
@@ -52,10 +53,10 @@ def _write(run: report.Measured) -> None:
     (stacks.ROOT / "build" / "benchmark.json").write_text(json.dumps(results, indent=1))
     (stacks.ROOT / "build" / "benchmark.md").write_text(f"{text}\n", encoding="utf-8")
     (stacks.ROOT / "docs" / "benchmark.svg").write_text(plot.growth(run.growth), encoding="utf-8")
-    readme = stacks.ROOT / "README.md"
+    page = stacks.ROOT / "docs" / "performance.md"
     between = re.compile(f"({re.escape(_BEGIN)}\n).*?({re.escape(_END)})", re.DOTALL)
-    old = readme.read_text(encoding="utf-8")
-    readme.write_text(between.sub(lambda it: f"{it[1]}{text}\n{it[2]}", old), encoding="utf-8")
+    old = page.read_text(encoding="utf-8")
+    page.write_text(between.sub(lambda it: f"{it[1]}{text}\n{it[2]}", old), encoding="utf-8")
 
 
 def _summaries(results: measure.Results) -> dict[str, Any]:

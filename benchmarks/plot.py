@@ -1,4 +1,4 @@
-"""What was measured → a plot for the README."""
+"""What was measured → a plot for docs/performance.md."""
 
 from math import floor, log10
 

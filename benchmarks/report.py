@@ -20,7 +20,7 @@ API_REQUEST = 3.50e-6  # https://aws.amazon.com/api-gateway/pricing/, REST
 BYTE_OUT = 0.09e-9  # https://aws.amazon.com/ec2/pricing/on-demand/, data transfer
 MEMORY_GB = 1769 / 1024  # of template.yaml
 
-# At least, and better: what the project set itself (README, "What was measured").
+# At least, and better: what the project set itself (docs/performance.md).
 TARGETS: Mapping[str, tuple[str, float, float]] = {
     "warm_1000_gzip_vs_tutorial": ("warm CPU, 1,000, gzip: tutorial ÷ ours", 15, 25),
     "warm_100_gzip_vs_tutorial": ("warm CPU, 100, gzip: tutorial ÷ ours", 10, 15),
@@ -119,7 +119,7 @@ def texts() -> dict[str, dict[str, float]]:
 
 
 def markdown(run: Measured, found: Mapping[str, float | None]) -> str:
-    """The tables for the README."""
+    """The tables for docs/performance.md."""
     names = [*run.warm[CASES[0].name]]
     warm = _table(
         ["CPU ms / wall ms", *(case.name for case in CASES), "peak MB, 10,000"],
@@ -216,7 +216,7 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 def _machine() -> str:
     cpu = re.search(r"model name\s*:\s*(.*)", Path("/proc/cpuinfo").read_text(encoding="utf-8"))
-    lock = (stacks.ROOT / "requirements-bench.txt").read_text(encoding="utf-8")
+    lock = (stacks.ROOT / "requirements/bench.txt").read_text(encoding="utf-8")
     wanted = "aws-lambda-powertools|awslambdaric|boto3|pydantic|fastapi|mangum|orjson"
     versions = re.findall(rf"^({wanted})==(\S+)", lock, re.MULTILINE)
     listed = ", ".join(f"{name} {version}" for name, version in versions)

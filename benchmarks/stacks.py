@@ -14,7 +14,7 @@ from benchmarks.corpus import WORKSPACE, Conversation
 from benchmarks.function import Function
 from benchmarks.store import Item, Table, table
 from domain.conversation import Conversation as Model
-from ops.artifact import ARCHITECTURE, runtime_python
+from ops.package.build import ARCHITECTURE, runtime_python
 from storage.conversations import to_item
 
 ROOT = Path(__file__).parents[1]
@@ -148,9 +148,9 @@ def prepare() -> None:
     """Builds every stack anew, each as its authors would ship it."""
     shutil.rmtree(BUILD, ignore_errors=True)
     python = runtime_python()
-    _run(python, str(ROOT / "ops" / "artifact.py"), ARCHITECTURE, str(ARTIFACT))
+    _run(python, str(ROOT / "ops" / "package" / "build.py"), ARCHITECTURE, str(ARTIFACT))
     _run(python, "-m", "venv", str(RUNTIME))
-    lock = ("--quiet", "--require-hashes", "--requirement", str(ROOT / "requirements-bench.txt"))
+    lock = ("--quiet", "--require-hashes", "--requirement", str(ROOT / "requirements/bench.txt"))
     install = ("-m", "pip", "install", "--disable-pip-version-check", *lock)
     _run(str(RUNTIME / "bin" / "python"), *install)  # compiled, as Lambda has its runtime
     # What `sam build` makes holds no byte code.

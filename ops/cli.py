@@ -11,7 +11,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from ops import data, keys
+from ops.console import data, keys
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -52,7 +52,7 @@ def serve(
     says. Edits of src/ are picked up. DynamoDB is embedded, and forgets everything at the end; with
     AWS_ENDPOINT_URL_DYNAMODB set, the one at that address is used and filled with the demo data.
     """
-    from ops import serve as local  # noqa: PLC0415 - help and errors need not wait for it
+    from ops.local import server as local  # noqa: PLC0415 - help and errors need not wait for it
 
     stop = Event()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -77,7 +77,8 @@ def invoke(
 
         conversations invoke events/list.json
     """
-    from ops import emulator, local, template  # noqa: PLC0415 - as in `serve`
+    from ops.local import dynamodb as local  # noqa: PLC0415 - as in `serve`
+    from ops.local import runtime, template  # noqa: PLC0415 - as in `serve`
 
     deployment = template.load()
     with _explained():
@@ -86,9 +87,9 @@ def invoke(
             function = deployment.function_for(content)
         except (AttributeError, TypeError, ValueError) as error:
             _fail(f"{event} cannot be played: {error}.")
-        emulator.executable()
+        runtime.executable()
         with local.demo_data(deployment) as variables:
-            answer = emulator.play(content, function, variables)
+            answer = runtime.play(content, function, variables)
     print(json.dumps(answer, indent=2, ensure_ascii=False))
     if "errorType" in answer:
         raise typer.Exit(1)
@@ -102,7 +103,8 @@ def seed() -> None:
 
         AWS_ENDPOINT_URL_DYNAMODB=http://127.0.0.1:8000 conversations seed
     """
-    from ops import local, template  # noqa: PLC0415 - as in `serve`
+    from ops.local import dynamodb as local  # noqa: PLC0415 - as in `serve`
+    from ops.local import template  # noqa: PLC0415 - as in `serve`
 
     endpoint = os.environ.get(local.ENDPOINT)
     if not endpoint:
@@ -116,23 +118,24 @@ def seed() -> None:
 @app.command()
 def openapi() -> None:
     """Write docs/ anew from the code: the OpenAPI document, its Markdown, and llms.txt."""
-    from ops import docs  # noqa: PLC0415 - as in `serve`
+    from ops.reference import pages  # noqa: PLC0415 - as in `serve`
 
-    written = [file.name for file in docs.write()]
+    written = [file.name for file in pages.write()]
     print(f"docs/: {', '.join(written)} written." if written else "docs/ is as the code says.")
 
 
 @contextmanager
 def _explained() -> Iterator[None]:
     """Ends the command with one line for what its user can mend."""
-    from ops import emulator, local, serve  # noqa: PLC0415 - as in `serve`
+    from ops.local import dynamodb as local  # noqa: PLC0415 - as in `serve`
+    from ops.local import runtime, server  # noqa: PLC0415 - as in `serve`
 
     try:
         yield
     except (
-        emulator.NoEmulatorError,
+        runtime.NoEmulatorError,
         local.UnusableEndpointError,
-        serve.UnusablePortError,
+        server.UnusablePortError,
     ) as error:
         _fail(str(error))
 

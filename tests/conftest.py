@@ -28,11 +28,11 @@ from moto import mock_aws
 from domain.conversation import Conversation
 from handlers import authorize, list_conversations
 from handlers.telemetry import logger
-from ops.template import load
+from ops.local.template import load
 from storage.api_keys import ApiKeyTable
 from storage.conversations import ConversationTable, to_item
 from storage.dynamodb import client
-from tests.api import Api
+from tests.support.api import Api
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient

@@ -9,7 +9,7 @@ from domain import api_key
 from domain.caller import Caller
 from domain.errors import StoreError
 from domain.timestamp import now
-from handlers import start
+from handlers import warm_up
 from handlers.telemetry import logger, stack_of
 from storage.api_keys import ApiKeyTable
 from storage.shortcut import reader
@@ -68,4 +68,4 @@ def identify(headers: Mapping[str, str] | None) -> Caller | None:
     return found.caller() if found and found.is_active(now()) else None
 
 
-start.warm_up(lambda: table().find("none"))
+warm_up.warm_up(lambda: table().find("none"))

@@ -10,7 +10,8 @@ from aws_lambda_powertools.event_handler import APIGatewayRestResolver, Response
 from aws_lambda_powertools.metrics import MetricUnit
 
 from domain.caller import Caller
-from handlers import encoding, parameters, start
+from handlers import parameters, warm_up
+from handlers import response as encoding
 from handlers.openapi import RESPONSES
 from handlers.problems import handle_errors
 from handlers.telemetry import logger, metrics
@@ -134,4 +135,4 @@ def _read_nothing() -> None:
 
 for _route in app._static_routes:  # noqa: SLF001 - nothing else makes Powertools prepare a route
     _ = _route.dependant
-start.warm_up(_read_nothing)
+warm_up.warm_up(_read_nothing)

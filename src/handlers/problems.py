@@ -18,8 +18,8 @@ from domain.errors import (
     StoreError,
     UnreadableConversationError,
 )
-from handlers.encoding import MAX_ENVELOPE_BYTES
 from handlers.parameters import explain
+from handlers.response import MAX_ENVELOPE_BYTES
 from handlers.telemetry import logger, metrics, stack_of
 
 RETRY_AFTER_SECONDS = 5

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from ops import serve
-from ops.demo import BUSY_COUNT, KEYS
-from ops.serve import LocalApi
+from ops.local import server
+from ops.local.demo import BUSY_COUNT, KEYS
+from ops.local.server import LocalApi
 
 HERE = Path(__file__).parent
 needs_node = pytest.mark.skipif(
@@ -23,7 +23,7 @@ needs_node = pytest.mark.skipif(
 
 @pytest.fixture(scope="module")
 def local() -> Iterator[LocalApi]:
-    with serve.running() as api:
+    with server.running() as api:
         yield api
 
 

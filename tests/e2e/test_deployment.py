@@ -21,9 +21,9 @@ import httpx
 import pytest
 
 from domain.api_key import generate
-from ops.artifact import ARCHITECTURE
-from tests.api import DOCUMENTED, DOCUMENTED_USER, Answer, assert_problem, conversation
-from tests.emulators import BIN, CREDENTIALS, ROOT, ministack
+from ops.package.build import ARCHITECTURE
+from tests.support.api import DOCUMENTED, DOCUMENTED_USER, Answer, assert_problem, conversation
+from tests.support.emulators import BIN, CREDENTIALS, ROOT, ministack
 
 STACK = "conversations"
 SAM = ROOT / os.environ.get("SAM_VENV", ".venv-sam") / "bin" / "sam"

@@ -11,7 +11,7 @@ from domain.caller import Caller
 from domain.errors import StoreUnavailableError
 from handlers import authorize
 from storage.api_keys import ApiKeyTable
-from tests.api import EVENTS, Context
+from tests.support.api import EVENTS, Context
 
 KEY = generate()
 LONG_AGO, FAR_AHEAD = "2024-01-01T00:00:00.000Z", "2999-01-01T00:00:00.000Z"

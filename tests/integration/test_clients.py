@@ -13,15 +13,15 @@ import httpx
 import pytest
 import requests
 
-from ops import serve
-from ops.demo import KEYS
-from ops.environment import environment
-from ops.local import ENDPOINT
-from ops.serve import LocalApi
+from ops.local import server
+from ops.local.demo import KEYS
+from ops.local.dynamodb import ENDPOINT
+from ops.local.environment import environment
+from ops.local.server import LocalApi
 from storage.conversations import ConversationTable
 from storage.dynamodb import client
-from tests.api import Answer, assert_problem, conversation
 from tests.conftest import put_many
+from tests.support.api import Answer, assert_problem, conversation
 
 KEY = KEYS[0].key
 HEADERS = {"x-api-key": KEY, "x-workspace-id": "demo-mine"}
@@ -91,7 +91,7 @@ def local(ministack: str) -> Iterator[LocalApi]:
     words = random.Random(1)  # noqa: S311 - the same conversations each time
     with (
         environment({ENDPOINT: ministack}),  # moto takes seconds a page of so many
-        serve.running() as api,
+        server.running() as api,
         environment(api.environment),
     ):
         table = ConversationTable(client(), os.environ["CONVERSATIONS_TABLE"])
@@ -177,7 +177,7 @@ def test_a_client_that_names_no_encoding_gets_identity(local: LocalApi, whole: b
 
 MEASURE = """
 import json, resource, sys
-from tests.api import Api
+from tests.support.api import Api
 answer = Api(workspaces="demo-mine").get("demo-mine", headers={"Accept-Encoding": "gzip"})
 assert answer.status == 200, answer.body
 peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

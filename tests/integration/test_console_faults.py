@@ -22,11 +22,11 @@ from urllib.parse import urlsplit
 import pytest
 from typer.testing import CliRunner
 
-from ops import serve
 from ops.cli import app
-from ops.environment import environment
-from ops.local import ENDPOINT
-from tests import generate
+from ops.local import server
+from ops.local.dynamodb import ENDPOINT
+from ops.local.environment import environment
+from tests.support import data as generate
 
 CONSOLE = str(Path(sys.executable).with_name("conversations"))
 WRITES = ("PutItem", "BatchWriteItem", "BatchExecuteStatement")
@@ -34,8 +34,8 @@ Body = dict[str, Any]
 
 
 @pytest.fixture(scope="module")
-def local() -> Iterator[serve.LocalApi]:
-    with serve.running() as api, environment(api.environment):
+def local() -> Iterator[server.LocalApi]:
+    with server.running() as api, environment(api.environment):
         yield api
 
 
@@ -174,7 +174,7 @@ def faulty(target: str) -> Iterator[Faulty]:
 
 @pytest.mark.parametrize("overwrite", [False, True])
 def test_nothing_is_lost_or_loaded_twice_on_a_faulty_dynamodb(
-    local: serve.LocalApi, tmp_path: Path, workspace: str, *, overwrite: bool
+    local: server.LocalApi, tmp_path: Path, workspace: str, *, overwrite: bool
 ) -> None:
     path = write(tmp_path / "some.json", 500)
     options = ["--workspace", workspace, "--json", *(["--overwrite"] if overwrite else [])]
@@ -193,7 +193,7 @@ def test_nothing_is_lost_or_loaded_twice_on_a_faulty_dynamodb(
 
 
 def test_a_delete_goes_through_on_a_faulty_dynamodb(
-    local: serve.LocalApi, tmp_path: Path, workspace: str
+    local: server.LocalApi, tmp_path: Path, workspace: str
 ) -> None:
     path = write(tmp_path / "some.json", 100)
     path.write_text(
@@ -257,9 +257,9 @@ def test_ctrl_c_finishes_what_is_under_way_and_says_so(tmp_path: Path, workspace
 
 
 def test_when_dynamodb_goes_away_it_stops_and_says_what_it_did(
-    local: serve.LocalApi, tmp_path: Path, workspace: str, monkeypatch: pytest.MonkeyPatch
+    local: server.LocalApi, tmp_path: Path, workspace: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("storage.bulk._PATIENCE_SECONDS", 0.1)
+    monkeypatch.setattr("ops.tables.conversations._PATIENCE_SECONDS", 0.1)
     monkeypatch.setattr(sys.modules[__name__], "FAULTS", ((1.0, "hang up before"),))
     path = write(tmp_path / "some.json", 30)
     with faulty(local.dynamodb):

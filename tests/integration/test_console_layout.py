@@ -11,9 +11,9 @@ from typing import Any
 import httpx
 import pytest
 
-from ops import serve
-from ops.demo import KEYS
-from tests.api import conversation
+from ops.local import server
+from ops.local.demo import KEYS
+from tests.support.api import conversation
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 NODE = shutil.which("node")
@@ -31,17 +31,17 @@ def test_the_example_s_lock_names_no_address() -> None:
 
 
 @pytest.fixture(scope="module")
-def local() -> Iterator[serve.LocalApi]:
+def local() -> Iterator[server.LocalApi]:
     if not NODE:
         pytest.skip("Node is not installed")
     if not (EXAMPLES / "node_modules" / "@aws-sdk").exists():
         pytest.skip("the example's AWS SDK is not installed: npm ci --prefix examples")
-    with serve.running() as api:
+    with server.running() as api:
         yield api
 
 
 @pytest.fixture
-def put(local: serve.LocalApi) -> Put:
+def put(local: server.LocalApi) -> Put:
     """Runs the example, as a Node service would."""
     given = {name: value for name, value in local.environment.items() if value is not None}
 
@@ -59,14 +59,14 @@ def put(local: serve.LocalApi) -> Put:
     return run
 
 
-def served(local: serve.LocalApi, **query: str) -> list[Any]:
+def served(local: server.LocalApi, **query: str) -> list[Any]:
     headers = {"x-api-key": KEYS[0].key, "x-workspace-id": "demo-mine"}
     response = httpx.get(local.endpoint, headers=headers, params=query)
     assert response.status_code == 200, response.text
     return list(response.json())
 
 
-def test_what_node_puts_is_served(local: serve.LocalApi, put: Put) -> None:
+def test_what_node_puts_is_served(local: server.LocalApi, put: Put) -> None:
     message = {
         **conversation()["messages"][0],
         "message": 'é 👍🏽 שלום "\u0000"',
@@ -88,7 +88,7 @@ def test_what_node_puts_is_served(local: serve.LocalApi, put: Put) -> None:
         assert served(local, **query) == [expected]
 
 
-def test_node_never_puts_an_older_state_over_a_newer_one(local: serve.LocalApi, put: Put) -> None:
+def test_node_never_puts_an_older_state_over_a_newer_one(local: server.LocalApi, put: Put) -> None:
     states = [conversation(id="raced", updatedAt=f"2024-12-02T00:00:0{n}Z") for n in range(3)]
     told = [put(json.dumps(states[number])).stdout for number in (1, 0, 1, 2)]
     assert [line.startswith("stored") for line in told] == [True, False, False, True]

@@ -18,12 +18,12 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner, Result
 
 from ops.cli import app
-from storage.bulk import Bulk
+from ops.tables.conversations import Bulk
 from storage.conversations import ConversationTable
-from tests import generate
-from tests.api import DOCUMENTED, DOCUMENTED_USER, Api, conversation
 from tests.conftest import put
-from tests.strategies import conversations
+from tests.support import data as generate
+from tests.support.api import DOCUMENTED, DOCUMENTED_USER, Api, conversation
+from tests.support.strategies import conversations
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -435,7 +435,7 @@ def test_plain_takes_extended_json_literally(api: Api, file: Callable[..., Path]
 def test_progress_in_a_log_is_a_line_from_time_to_time(
     file: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ops.progress._LINE_SECONDS", 0)
+    monkeypatch.setattr("ops.console.progress._LINE_SECONDS", 0)
     path = file(*islice(generate.conversations(3), 3))
     told = run("load", path, "--workspace", "demo", "--dry-run").stderr.splitlines()
     assert len(told) == 3

@@ -13,14 +13,15 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.wait import WebDriverWait
 
-from handlers import encoding
-from ops import problems, serve
-from ops.demo import KEYS
-from ops.serve import LocalApi
-from ops.site import DOCS
+from handlers import response as encoding
+from ops.local import server
+from ops.local.demo import KEYS
+from ops.local.docs_site import DOCS
+from ops.local.server import LocalApi
+from ops.reference import errors as problems
 from storage.conversations import ConversationTable
-from tests.api import DOCUMENTED, Api, assert_problem
 from tests.conftest import put
+from tests.support.api import DOCUMENTED, Api, assert_problem
 
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 OPTIONS = (
@@ -32,7 +33,7 @@ OPTIONS = (
 
 @pytest.fixture(scope="module")
 def local() -> Iterator[LocalApi]:
-    with serve.running() as api:
+    with server.running() as api:
         yield api
 
 

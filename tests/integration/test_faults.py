@@ -17,10 +17,10 @@ from domain.api_key import ApiKey, generate, hash_of
 from domain.conversation import Conversation
 from storage.api_keys import ApiKeyTable
 from storage.conversations import ConversationTable
-from tests.api import DOCUMENTED, DOCUMENTED_USER, conversation
 from tests.conftest import TABLES
-from tests.emulators import ROOT, ministack
-from tests.faulty import (
+from tests.support.api import DOCUMENTED, DOCUMENTED_USER, conversation
+from tests.support.emulators import ROOT, ministack
+from tests.support.faults import (
     AUTHORIZER_SECONDS,
     DURATIONS,
     FAULTS,

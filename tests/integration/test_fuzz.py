@@ -20,12 +20,20 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from ops import demo
+from ops.local import demo
 from storage.conversations import ConversationTable
 from storage.document import MAX_JSON_BYTES
-from tests.api import DOCUMENTED_USER, EVENTS, Answer, Api, assert_problem, conversation, play
 from tests.conftest import embedded_dynamodb, put
-from tests.emulators import free_port
+from tests.support.api import (
+    DOCUMENTED_USER,
+    EVENTS,
+    Answer,
+    Api,
+    assert_problem,
+    conversation,
+    play,
+)
+from tests.support.emulators import free_port
 
 if sys.version_info >= (3, 14):
     from compression import zstd

@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 
-from ops import emulator, local, template
-from ops.emulator import NoEmulatorError
-from ops.environment import Variables
-from tests.api import DOCUMENTED, EVENTS
+from ops.local import dynamodb as local
+from ops.local import runtime, template
+from ops.local.environment import Variables
+from ops.local.runtime import NoEmulatorError
+from tests.support.api import DOCUMENTED, EVENTS
 
 CONSOLE = str(Path(sys.executable).with_name("conversations"))
 DEPLOYMENT = template.load()
@@ -22,7 +23,7 @@ DEPLOYMENT = template.load()
 def demo_data() -> Iterator[Variables]:
     """One embedded DynamoDB for all."""
     try:
-        emulator.executable()
+        runtime.executable()
     except NoEmulatorError as error:
         pytest.skip(str(error))
     with local.demo_data(DEPLOYMENT) as variables:
@@ -31,7 +32,7 @@ def demo_data() -> Iterator[Variables]:
 
 def play(event: dict[str, Any], demo_data: Variables) -> Any:
     """What the event's function answers."""
-    return emulator.play(event, DEPLOYMENT.function_for(event), demo_data)
+    return runtime.play(event, DEPLOYMENT.function_for(event), demo_data)
 
 
 def read(name: str) -> dict[str, Any]:

@@ -18,8 +18,8 @@ from domain.api_key import ApiKey, generate, hash_of
 from handlers import authorize
 from storage.api_keys import ApiKeyTable
 from storage.conversations import ConversationTable
-from tests.api import EVENTS, Answer, Context, assert_problem, conversation, play
 from tests.conftest import embedded_dynamodb, put
+from tests.support.api import EVENTS, Answer, Context, assert_problem, conversation, play
 
 CACHE_SECONDS = 60  # ReauthorizeEvery in template.yaml
 EVENT = json.loads((EVENTS / "list.json").read_text())

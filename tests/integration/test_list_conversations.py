@@ -15,7 +15,8 @@ from domain.errors import ConversationTooLargeError, StoreRequestError
 from handlers import list_conversations
 from storage.conversations import ConversationTable
 from storage.dynamodb import client
-from tests.api import (
+from tests.conftest import embedded_dynamodb, put, put_many
+from tests.support.api import (
     DOCUMENTED,
     DOCUMENTED_USER,
     EVENTS,
@@ -25,7 +26,6 @@ from tests.api import (
     conversation,
     play,
 )
-from tests.conftest import embedded_dynamodb, put, put_many
 
 
 def test_the_documented_example_comes_back_byte_for_byte(

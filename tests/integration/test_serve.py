@@ -19,15 +19,15 @@ import httpx
 import pytest
 from typer.testing import CliRunner
 
-from ops import serve, template
 from ops.cli import app
-from ops.demo import KEYS
-from ops.environment import environment
-from ops.functions import SRC
-from ops.local import ENDPOINT, fill
-from ops.serve import LocalApi
+from ops.local import server, template
+from ops.local.demo import KEYS
+from ops.local.dynamodb import ENDPOINT, fill
+from ops.local.environment import environment
+from ops.local.functions import SRC
+from ops.local.server import LocalApi
 from storage.dynamodb import client
-from tests.api import DOCUMENTED, Answer, assert_problem
+from tests.support.api import DOCUMENTED, Answer, assert_problem
 
 KEY, SECOND_KEY = (key.key for key in KEYS)
 UNKNOWN_KEY = "tk_0123456789ABCDEFGHIJKLMNOP2poHzO"
@@ -37,7 +37,7 @@ PATH = "/v1/api/conversations"
 
 @pytest.fixture(scope="module")
 def local() -> Iterator[LocalApi]:
-    with serve.running() as api:
+    with server.running() as api:
         yield api
 
 
@@ -186,7 +186,7 @@ def test_edits_are_picked_up_and_a_syntax_error_is_mended(
     handlers = src / "handlers" / "list_conversations.py"
     original = handlers.read_text()
     monkeypatch.setenv(ENDPOINT, local.dynamodb)
-    with serve.running(src=src) as edited:
+    with server.running(src=src) as edited:
         assert get(edited).json == [DOCUMENTED]
         handlers.write_text(original + "\n\ndef handler(*_):\n    return {'statusCode': 299}\n")
         assert get(edited).status == 299
@@ -202,7 +202,7 @@ def test_code_that_is_broken_at_the_start_can_be_mended(
     src = shutil.copytree(SRC, tmp_path / "src")
     (src / "domain" / "caller.py").write_text("class")
     monkeypatch.setenv(ENDPOINT, local.dynamodb)
-    with serve.running(src=src) as edited:
+    with server.running(src=src) as edited:
         assert_problem(get(edited), 503, "store_unavailable")
         shutil.copy(SRC / "domain" / "caller.py", src / "domain")
         assert get(edited).json == [DOCUMENTED]
@@ -239,7 +239,7 @@ def shell(command: str) -> str:
 STORE = """
 import os
 from domain.conversation import Conversation
-from ops.demo import DOCUMENTED
+from ops.local.demo import DOCUMENTED
 from storage.conversations import ConversationTable
 from storage.dynamodb import client
 

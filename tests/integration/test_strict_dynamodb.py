@@ -17,8 +17,8 @@ from domain.timestamp import to_instant
 from handlers import list_conversations
 from storage.conversations import ConversationTable
 from storage.dynamodb import client
-from tests.api import DOCUMENTED_USER, Answer, Api, conversation
 from tests.conftest import TABLES, put
+from tests.support.api import DOCUMENTED_USER, Answer, Api, conversation
 
 
 @pytest.fixture(scope="module")

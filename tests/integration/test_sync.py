@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from handlers import list_conversations
 from storage.conversations import ConversationTable
-from tests.api import Api, conversation
 from tests.conftest import embedded_dynamodb, put
+from tests.support.api import Api, conversation
 
 README = Path(__file__).parents[2] / "README.md"
 START = datetime(2024, 12, 1, tzinfo=UTC)

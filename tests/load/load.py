@@ -16,8 +16,8 @@ from pathlib import Path
 
 import httpx
 
-from ops import demo
-from tests.emulators import free_port, ministack
+from ops.local import demo
+from tests.support.emulators import free_port, ministack
 
 CLIENTS = 16
 MAX_SECONDS = 300

@@ -664,7 +664,9 @@ def test_the_dashboard_is_json_and_shows_every_alarm_and_every_metric_of_them(
         assert f'"{metric}"' in body
 
 
-def test_the_readme_says_what_each_alarm_parameter_and_output_is(template: Json) -> None:
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+def test_the_docs_say_what_each_alarm_parameter_and_output_is(template: Json) -> None:
+    docs = "".join(
+        (ROOT / "docs" / f"{name}.md").read_text("utf-8") for name in ("deploy", "operate")
+    )
     names = {*ALARMS, *template["Parameters"], *template["Outputs"]}
-    assert [name for name in names if f"`{name}`" not in readme] == []
+    assert [name for name in names if f"`{name}`" not in docs] == []

@@ -1,0 +1,234 @@
+"""The console's commands on API keys."""
+
+import json
+import re
+import secrets
+from collections.abc import Iterable
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any
+
+import typer
+
+from domain import api_key
+from domain.api_key import ApiKey
+from domain.timestamp import now, to_instant
+from ops.console.data import Json, User, check_user, check_workspace
+from ops.console.options import Tables, fail, with_tables
+
+app = typer.Typer(
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+    help="""Issue, list, grant, revoke and rotate API keys.
+
+    A key identifies one user, and grants workspaces. Only its hash is stored, so it is shown once.
+    The API may go by what it knew of a key for 60 seconds more.""",
+)
+_UNITS = {"m": "minutes", "h": "hours", "d": "days"}
+
+KeyId = Annotated[
+    str, typer.Argument(metavar="KEY_ID", help="As `keys list` shows it; or the key itself.")
+]
+Workspaces = Annotated[
+    list[str],
+    typer.Option("--workspace", metavar="ID", help="A workspace to grant. May be repeated."),
+]
+Expires = Annotated[
+    str | None,
+    typer.Option(
+        metavar="DATE",
+        help="When the key ends: 2030-01-31 (its first instant, UTC) or 2030-01-31T18:00:00+01:00.",
+    ),
+]
+
+
+@app.command()
+@with_tables
+def issue(
+    user: User,
+    workspace: Workspaces,
+    expires: Expires = None,
+    as_json: Json = False,
+    *,
+    tables: Tables,
+) -> None:
+    """Issue a key to a user, and show it this once, with the curl line to use it.
+
+    conversations keys issue --user USER --workspace my-workspace
+    """
+    check_user(user)
+    for one in workspace:
+        check_workspace(one)
+    key, issued = _new(user, frozenset(workspace), _instant(expires))
+    tables.api_keys.put(issued)
+    _show_once(key, issued, tables, as_json=as_json)
+
+
+@app.command("list")
+@with_tables
+def list_keys(
+    user: Annotated[
+        str | None, typer.Option(metavar="ID", help="Of this user only; else of all of them.")
+    ] = None,
+    as_json: Json = False,
+    *,
+    tables: Tables,
+) -> None:
+    """List the keys: whose they are, and what they grant."""
+    keys = [key for key in tables.api_keys.all() if user in (None, key.user_id)]
+    keys.sort(key=lambda key: (key.user_id, key.created_at, key.key_id))
+    if as_json:
+        print(json.dumps([_to_json(key) for key in keys], indent=2))
+        return
+    _print_table(keys)
+
+
+@app.command()
+@with_tables
+def grant(key_id: KeyId, workspace: Workspaces, as_json: Json = False, *, tables: Tables) -> None:
+    """Let a key read more workspaces."""
+    for one in workspace:
+        check_workspace(one)
+    key = _find_active(key_id, tables)
+    tables.api_keys.grant(key.key_hash, frozenset(workspace))
+    _report(replace(key, workspace_ids=key.workspace_ids | set(workspace)), as_json=as_json)
+
+
+@app.command()
+@with_tables
+def revoke(key_id: KeyId, as_json: Json = False, *, tables: Tables) -> None:
+    """End a key at once, for good.
+
+    Of a key that has leaked nothing but itself may be known: `conversations keys revoke tk_…`
+    """
+    key = _find(key_id, tables)
+    at = key.revoked_at or now()
+    tables.api_keys.revoke(key.key_hash, at)
+    _report(replace(key, revoked_at=at), as_json=as_json)
+
+
+@app.command()
+@with_tables
+def rotate(
+    key_id: KeyId,
+    overlap: Annotated[
+        str, typer.Option(metavar="TIME", help="How long the old one still works: 30m, 24h, 7d.")
+    ] = "24h",
+    expires: Expires = None,
+    as_json: Json = False,
+    *,
+    tables: Tables,
+) -> None:
+    """Issue a key in place of another one, which ends after an overlap.
+
+    The new key is of the same user, and grants the same workspaces.
+    """
+    ends = _after(overlap)
+    expires_at = _instant(expires)
+    old = _find_active(key_id, tables)
+    key, issued = _new(old.user_id, old.workspace_ids, expires_at)
+    tables.api_keys.put(issued)
+    ends = min(ends, old.expires_at or ends)
+    tables.api_keys.expire(old.key_hash, ends)
+    if not as_json:
+        print(f"{old.key_id} works until {ends}.")
+    _show_once(key, issued, tables, as_json=as_json)
+
+
+def _new(user: str, workspaces: frozenset[str], expires_at: str | None) -> tuple[str, ApiKey]:
+    key = api_key.generate()
+    key_id = f"key_{secrets.token_hex(6)}"
+    key_hash = api_key.hash_of(key)
+    return key, ApiKey(key_hash, key_id, user, workspaces, now(), expires_at)
+
+
+def _find(key_id: str, tables: Tables) -> ApiKey:
+    if key_id.startswith(api_key.PREFIX):
+        found = tables.api_keys.find(api_key.hash_of(key_id))
+        return found or fail("No such key was issued here.")
+    named = (key for key in tables.api_keys.all() if key.key_id == key_id)
+    return next(named, None) or fail(f"There is no key {key_id}. See: conversations keys list")
+
+
+def _find_active(key_id: str, tables: Tables) -> ApiKey:
+    key = _find(key_id, tables)
+    if not key.is_active(now()):
+        fail(f"{key.key_id} has ended already. Issue a new one: conversations keys issue")
+    return key
+
+
+def _instant(expires: str | None) -> str | None:
+    if expires is None:
+        return None
+    try:
+        instant = to_instant(
+            f"{expires}T00:00:00Z" if len(expires) == len("2030-01-31") else expires
+        )
+    except ValueError:
+        fail("--expires takes a date, 2030-01-31, or an RFC 3339 timestamp with an offset.")
+    if instant <= now():
+        fail("--expires lies in the past.")
+    return instant
+
+
+def _after(overlap: str) -> str:
+    match = re.fullmatch(r"(\d{1,4})([mhd])", overlap)
+    if not match:
+        fail("--overlap takes a number and a unit: 30m, 24h or 7d.")
+    end = datetime.now(UTC) + timedelta(**{_UNITS[match[2]]: int(match[1])})
+    return to_instant(end.isoformat())
+
+
+def _show_once(key: str, issued: ApiKey, tables: Tables, *, as_json: bool) -> None:
+    if as_json:
+        print(json.dumps({"key": key, **_to_json(issued)}, indent=2))
+        return
+    workspace = min(issued.workspace_ids)
+    print(f"""{key}
+
+Keep it now: it is stored as a hash only, and not shown again.
+{_line(issued)}
+
+Try it
+  curl -sS {tables.url} -H 'x-api-key: {key}' -H 'x-workspace-id: {workspace}'""")
+
+
+def _report(key: ApiKey, *, as_json: bool) -> None:
+    print(json.dumps(_to_json(key), indent=2) if as_json else _line(key))
+
+
+def _line(key: ApiKey) -> str:
+    workspaces = ", ".join(sorted(key.workspace_ids))
+    return f"{key.key_id}: user {key.user_id}, workspaces {workspaces}, {_state(key)}"
+
+
+def _state(key: ApiKey) -> str:
+    if key.revoked_at:
+        return f"revoked {key.revoked_at}"
+    if key.expires_at is None:
+        return "never expires"
+    return f"{'expires' if key.is_active(now()) else 'expired'} {key.expires_at}"
+
+
+def _to_json(key: ApiKey) -> dict[str, Any]:
+    return {
+        "keyId": key.key_id,
+        "userId": key.user_id,
+        "workspaceIds": sorted(key.workspace_ids),
+        "createdAt": key.created_at,
+        "expiresAt": key.expires_at,
+        "revokedAt": key.revoked_at,
+        "active": key.is_active(now()),
+    }
+
+
+def _print_table(keys: Iterable[ApiKey]) -> None:
+    rows = [("KEY_ID", "CREATED", "STATE", "USER", "WORKSPACES")]
+    for key in keys:
+        workspaces = ",".join(sorted(key.workspace_ids))
+        created = key.created_at[:10]
+        rows.append((key.key_id, created, _state(key), key.user_id, workspaces))
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        print("  ".join(cells).rstrip())

@@ -1,0 +1,302 @@
+"""Loads files of conversations into the table, many at a time, and says what became of each."""
+
+import os
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import nullcontext, suppress
+from dataclasses import dataclass, field
+from itertools import count
+from pathlib import Path
+from threading import Event
+from types import TracebackType
+from typing import IO, TYPE_CHECKING, Self
+
+from pydantic import ValidationError
+
+from domain.conversation import Conversation, Customer
+from domain.errors import ConversationTooLargeError, StoreError
+from ops.console.options import explain
+from ops.console.progress import Progressing, Stop
+from ops.console.records import (
+    REASON,
+    STDIN,
+    MalformedValueError,
+    Record,
+    UnreadableFileError,
+    opened,
+    plain,
+    read,
+)
+from ops.tables.conversations import BATCH, THREADS
+from storage.conversations import to_item
+
+if TYPE_CHECKING:
+    from storage.conversations import Item
+
+Write = Callable[[Sequence["Item"]], int]
+"""Stores items of different keys; returns how many, the others being there already."""
+
+_BATCH_BYTES = 1_000_000  # with what waits for a thread, 24 MB of items at most
+_WAITING_BATCHES = THREADS + 8
+_SHOWN_REASONS = 3
+_GO_ON = "The same command goes on from here."
+_NAMES = frozenset(known.alias or name for name, known in Conversation.model_fields.items())
+_CUSTOMER_NAMES = frozenset(Customer.model_fields)
+
+
+class UnloadableError(ValueError):
+    """The record is no conversation that can be loaded."""
+
+
+class StrictError(Exception):
+    """A record was rejected, and none may be."""
+
+
+@dataclass
+class Summary:
+    """What became of a file's records.
+
+    Attributes:
+        skipped: of which the same or a newer state was stored already.
+        rejects: the file that holds the rejected ones; `None` if there are none.
+        left_out: how often each field was left out that is none of a conversation.
+        problem: why the rest of the file could not be read or stored; empty if it could.
+    """
+
+    file: Path
+    loaded: int = 0
+    skipped: int = 0
+    rejected: int = 0
+    rejects: Path | None = None
+    left_out: Counter[str] = field(default_factory=Counter)
+    problem: str = ""
+    seconds: float = 0.0
+
+    @property
+    def name(self) -> str:
+        """The file's name, for its operator."""
+        return "stdin" if self.file == STDIN else str(self.file)
+
+    @property
+    def size(self) -> int:
+        """The file's size in bytes; 0 if it has none."""
+        return 0 if self.file == STDIN else self.file.stat().st_size
+
+    @property
+    def records(self) -> int:
+        """How many records have been dealt with."""
+        return self.loaded + self.skipped + self.rejected
+
+
+@dataclass(frozen=True, kw_only=True)
+class Load:
+    """How to load.
+
+    Attributes:
+        write: `None` stores nothing.
+        literal: names such as `$oid` mean nothing.
+        strict: stop at the first record that is rejected.
+    """
+
+    workspace_id: str
+    write: Write | None
+    literal: bool
+    strict: bool
+
+    def file(self, summary: Summary, stop: Stop) -> None:
+        """Loads the summary's file, or standard input, and keeps the summary up to date.
+
+        Raises:
+            KeyboardInterrupt: the operator ends it. What was under way is done.
+            OSError: the file or the rejects file cannot be opened, read or written.
+            StoreError: DynamoDB refuses; what it has not confirmed is not in the summary.
+            StrictError: a record was rejected.
+            UnreadableFileError: the rest of the file cannot be read; what came before is loaded.
+        """
+        with (
+            opened(summary.file) as (stream, position),
+            Progressing(summary.name, summary.size) as progress,
+            _Rejects(summary) as rejects,
+            _Writer(self.write, summary) as writer,
+        ):
+            for record in stop.between(read(stream)):
+                try:
+                    writer.add(self._item(record, summary.left_out))
+                except UnloadableError as error:
+                    rejects.add(record, str(error))
+                    if self.strict:
+                        raise StrictError(f"line {record.line}: {error}") from None
+                progress.update(summary.records, position())
+
+    def _item(self, record: Record, left_out: Counter[str]) -> "Item":
+        if record.value is None:
+            raise UnloadableError(record.error)
+        try:
+            value = record.value if self.literal else plain(record.value)
+            conversation = Conversation.model_validate(value)
+            item = to_item(self.workspace_id, conversation)
+        except ValidationError as error:
+            raise UnloadableError(_reasons(error)) from None
+        except (ConversationTooLargeError, MalformedValueError) as error:
+            raise UnloadableError(str(error)) from None
+        left_out.update(name for name in value if name not in _NAMES)
+        customer = (name for name in value["customer"] if name not in _CUSTOMER_NAMES)
+        left_out.update(f"customer.{name}" for name in customer)
+        return item
+
+
+def _reasons(error: ValidationError) -> str:
+    """What is wrong, by field, without what stands there."""
+    found = error.errors(include_url=False, include_context=False, include_input=False)
+    reasons = [f"{_path(one['loc'])} {_words(one['type'], one['msg'])}" for one in found]
+    more = len(reasons) - _SHOWN_REASONS
+    return "; ".join(reasons[:_SHOWN_REASONS]) + (f"; and {more} more" if more > 0 else "")
+
+
+def _path(location: tuple[int | str, ...]) -> str:
+    path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in location)
+    return path.removeprefix(".")
+
+
+def _words(kind: str, message: str) -> str:
+    if kind == "missing":
+        return "is missing"
+    return message.removeprefix("Value error, ").replace("Input should", "should", 1)
+
+
+class _Rejects:
+    """The rejects file, made beside the source when the first record is rejected.
+
+    It holds each record as it was, below a line with the reason, which `read` passes over. Only
+    its owner may read it. One that is there already may have been mended: it is left alone.
+    """
+
+    def __init__(self, summary: Summary) -> None:
+        self._summary = summary
+        self._file: IO[bytes] | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._file:
+            self._file.close()
+
+    def add(self, record: Record, reason: str) -> None:
+        if not self._file:
+            self._file = self._create()
+        self._file.write(b"%s%d: %s\n" % (REASON, record.line, " ".join(reason.split()).encode()))
+        if record.text:
+            self._file.write(record.text + b"\n")
+        self._summary.rejected += 1
+
+    def _create(self) -> IO[bytes]:
+        source = Path(self._summary.name)
+        for number in count(1):
+            suffix = ".rejects" if number == 1 else f".rejects-{number}"
+            path = source.with_name(source.name + suffix)
+            try:
+                descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            except FileExistsError:
+                continue
+            self._summary.rejects = path
+            return os.fdopen(descriptor, "wb")
+        raise AssertionError
+
+
+class _Writer:
+    """Writes items in batches, by many threads. The end of its `with` block waits for them.
+
+    Two items of one key are never under way at once, so that the later one meets the earlier.
+    """
+
+    def __init__(self, write: Write | None, summary: Summary) -> None:
+        self._write = write
+        self._summary = summary
+        self._batch: dict[tuple[str, str], Item] = {}
+        self._bytes = 0
+        self._waiting: deque[tuple[Future[int], set[tuple[str, str]]]] = deque()
+        self._keys: set[tuple[str, str]] = set()
+        self._pool = ThreadPoolExecutor(THREADS)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, _error: object, _traceback: TracebackType | None
+    ) -> None:
+        if kind and issubclass(kind, StoreError):
+            self._pool.shutdown(cancel_futures=True)
+            return
+        try:
+            # After Ctrl-C nothing is tried again: what DynamoDB throttles now stays undone.
+            with suppress(StoreError) if kind else nullcontext():
+                self._finish_all()
+        finally:
+            self._pool.shutdown(cancel_futures=True)
+
+    def add(self, item: "Item") -> None:
+        if not self._write:
+            self._summary.loaded += 1
+            return
+        key = (item["pk"]["S"], item["sk"]["S"])
+        if key in self._keys:
+            self._finish_all()
+        self._batch[key] = item
+        self._keys.add(key)
+        self._bytes += len(item["document"]["B"])
+        if len(self._batch) == BATCH or self._bytes > _BATCH_BYTES:
+            self._begin(self._write)
+
+    def _begin(self, write: Write) -> None:
+        self._waiting.append((self._pool.submit(write, [*self._batch.values()]), {*self._batch}))
+        self._batch, self._bytes = {}, 0
+        if len(self._waiting) > _WAITING_BATCHES:
+            self._finish()
+
+    def _finish(self) -> None:
+        future, keys = self._waiting.popleft()
+        loaded = future.result()
+        self._summary.loaded += loaded
+        self._summary.skipped += len(keys) - loaded
+        self._keys -= keys
+
+    def _finish_all(self) -> None:
+        if self._batch and self._write:
+            self._begin(self._write)
+        while self._waiting:
+            self._finish()
+
+
+def load(files: Sequence[Path], how: Load, stop: Event, tell: Callable[[Summary], object]) -> int:
+    """Loads the files, one after another, and tells of each.
+
+    Returns:
+        0; 1 if a record was rejected or a file damaged; 2 if a file cannot be opened or DynamoDB
+        refuses, and 130 if the operator ended it, which leave the files after it untouched.
+    """
+    code = 0
+    listener = Stop(stop)
+    with listener.listening():
+        for path in files:
+            summary, start = Summary(path), time.monotonic()
+            try:
+                how.file(summary, listener)
+            except UnreadableFileError as error:
+                summary.problem = f"The rest cannot be read: {error}."
+            except StrictError as error:
+                summary.problem = f"Stopped, as --strict asks, at {error}"
+            except StoreError as error:
+                summary.problem, code = f"{explain(error)} {_GO_ON}", 2
+            except OSError as error:
+                summary.problem, code = f"{error.filename or path}: {error.strerror}.", 2
+            except KeyboardInterrupt:
+                summary.problem, code = f"Interrupted. {_GO_ON}", 130
+            summary.seconds = round(time.monotonic() - start, 1)
+            code = code or int(bool(summary.rejected or summary.problem))
+            tell(summary)
+            if code > 1 or (how.strict and code):
+                break
+    return code

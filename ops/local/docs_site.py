@@ -1,0 +1,97 @@
+"""The documentation as the local API serves it, beside the endpoint."""
+
+import json
+from importlib.metadata import distribution
+from pathlib import Path
+
+from ops.local import demo
+from ops.local.events import Request
+from ops.local.gateway import Response
+from ops.local.template import ROOT
+
+DOCS = ROOT / "docs" / "reference"
+LOCAL = "http://127.0.0.1:3000"
+# The package that carries Scalar's script as a file; nothing of it is imported.
+_PACKAGE = "flask-openapi-scalar"
+_SCRIPT = "flask_openapi_scalar/templates/scalar/js/scalar.standalone.js"
+_TYPES = {
+    ".js": "text/javascript; charset=utf-8",
+    ".json": "application/json",
+    ".md": "text/markdown; charset=utf-8",
+    ".txt": "text/plain; charset=utf-8",
+}
+_MOVED = {"/docs/": "/docs", "/docs.md": "/docs/get-all-conversations.md"}
+_ALIASES = {
+    "/llms.txt": "llms.txt",
+    "/openapi.json": "openapi.json",
+}
+# Whatever the script would like to fetch elsewhere, it does not.
+_POLICY = (
+    "default-src 'self'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'; "
+    "img-src 'self' data:; font-src 'self' data:"
+)
+_CONFIGURATION = {
+    "url": "/openapi.json",
+    "authentication": {
+        "preferredSecurityScheme": "apiKey",
+        "securitySchemes": {"apiKey": {"value": demo.KEYS[0].key}},
+    },
+    "agent": {"disabled": True},
+    "mcp": {"disabled": True},
+    "telemetry": False,
+    "withDefaultFonts": False,
+    "hideClientButton": True,
+    "hideModels": True,
+    "orderRequiredPropertiesFirst": False,
+    "orderSchemaPropertiesBy": "preserve",
+    "showDeveloperTools": "never",
+    "defaultHttpClient": {"targetKey": "shell", "clientKey": "curl"},
+}
+_PAGE = """\
+<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>Conversations</title>
+<link rel="icon" href="data:,">
+</head>
+<body>
+<div id="reference"></div>
+<script src="/docs/scalar.js"></script>
+<script>Scalar.createApiReference("#reference", CONFIGURATION)</script>
+</body>
+</html>
+"""
+
+
+def answer(request: Request) -> Response | None:
+    """The documentation at the request's path; `None` where there is none."""
+    if request.method not in ("GET", "HEAD"):
+        return None
+    if request.path == "/docs":
+        page = _PAGE.replace("CONFIGURATION", json.dumps(_CONFIGURATION))
+        return _response("text/html; charset=utf-8", page.encode(), _POLICY)
+    if request.path in _MOVED:
+        return Response(302, (("Location", _MOVED[request.path]),), b"")
+    file = _file(request.path)
+    if file is None:
+        return None
+    content = file.read_bytes()
+    if file.suffix != ".js":  # the examples, and the first server, are this one, whatever the port
+        here = f"{LOCAL.rpartition(':')[0]}:{request.port}"
+        content = content.replace(LOCAL.encode(), here.encode())
+    return _response(_TYPES[file.suffix], content)
+
+
+def _file(path: str) -> Path | None:
+    if path == "/docs/scalar.js":
+        return Path(str(distribution(_PACKAGE).locate_file(_SCRIPT)))
+    name = _ALIASES.get(path) or path.removeprefix("/docs/")
+    published = {file.name: file for file in DOCS.iterdir() if file.suffix in _TYPES}
+    return published.get(name) or published.get(f"{name}.md")
+
+
+def _response(kind: str, body: bytes, policy: str | None = None) -> Response:
+    headers = (("Content-Type", kind), ("Cache-Control", "no-cache"))
+    return Response(200, headers + ((("Content-Security-Policy", policy),) if policy else ()), body)

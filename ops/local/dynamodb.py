@@ -1,0 +1,153 @@
+"""A DynamoDB on this machine, with the template's tables and the demo data in it."""
+
+import logging
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext
+from functools import cache
+from threading import Event
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from domain.errors import StoreError
+from ops.local import demo
+from ops.local.cloudformation import REGION
+from ops.local.environment import Variables, environment
+from ops.local.template import Template
+from ops.tables.conversations import BATCH, Bulk
+from storage.api_keys import ApiKeyTable
+from storage.conversations import to_item
+from storage.dynamodb import client, store_errors
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+ENDPOINT = "AWS_ENDPOINT_URL_DYNAMODB"
+_CREDENTIALS = {"AWS_ACCESS_KEY_ID": "local", "AWS_SECRET_ACCESS_KEY": "local"}
+_AWS_DOMAINS = (".amazonaws.com", ".amazonaws.com.cn", ".api.aws")
+
+
+class UnusableEndpointError(Exception):
+    """The DynamoDB that was named is none to fill with demo data, or does not answer."""
+
+
+@contextmanager
+def demo_data(template: Template) -> Iterator[Variables]:
+    """Demo data where `AWS_ENDPOINT_URL_DYNAMODB` points, else in an embedded DynamoDB.
+
+    Yields:
+        The environment variables that lead boto3 there. The embedded data goes at the end.
+
+    Raises:
+        UnusableEndpointError: the address is one of AWS, or nothing answers there.
+    """
+    endpoint = os.environ.get(ENDPOINT)
+    with nullcontext(given(endpoint)) if endpoint else _embedded() as variables:
+        fill(template, variables)
+        yield {**variables, **template.table_variables}
+
+
+def given(endpoint: str) -> Variables:
+    """The environment variables that lead boto3 to a DynamoDB Local or its like.
+
+    Raises:
+        UnusableEndpointError: the address is one of AWS: demo data has no business there.
+    """
+    host = urlsplit(endpoint).hostname
+    if not host:
+        raise UnusableEndpointError(f"{ENDPOINT} must be an address such as http://127.0.0.1:8000.")
+    if host.endswith(_AWS_DOMAINS):
+        raise UnusableEndpointError(
+            f"{ENDPOINT} leads to AWS: the demo data stays on this machine."
+        )
+    absent = {
+        name: value
+        for name, value in (_CREDENTIALS | {"AWS_DEFAULT_REGION": REGION}).items()
+        if name not in os.environ
+    }
+    return _leading_to(endpoint) | absent
+
+
+def fill(template: Template, variables: Variables) -> None:
+    """Makes the tables that are missing, and puts the demo data in, in place of what it was.
+
+    Raises:
+        UnusableEndpointError: nothing answers, or not as DynamoDB does.
+    """
+    try:
+        with environment(variables):
+            dynamodb = client()
+            _create_tables(dynamodb, template)
+            _put_demo_data(dynamodb, template.table_variables)
+    except StoreError as error:
+        endpoint = variables[ENDPOINT]
+        raise UnusableEndpointError(
+            f"No DynamoDB answers at {endpoint} ({error.reason})."
+        ) from None
+
+
+def _create_tables(dynamodb: "DynamoDBClient", template: Template) -> None:
+    for name, arguments in template.tables.items():
+        try:
+            with store_errors():
+                dynamodb.create_table(TableName=name, **arguments)
+        except StoreError as error:
+            if error.reason != "ResourceInUseException":  # it exists
+                raise
+        with store_errors():
+            dynamodb.get_waiter("table_exists").wait(TableName=name)
+
+
+def _put_demo_data(dynamodb: "DynamoDBClient", names: Mapping[str, str]) -> None:
+    keys = ApiKeyTable(dynamodb, names["API_KEYS_TABLE"])
+    for key in demo.api_keys():
+        keys.put(key)
+    bulk = Bulk(dynamodb, names["CONVERSATIONS_TABLE"], Event())
+    items = [to_item(workspace, conversation) for workspace, conversation in demo.conversations()]
+    for start in range(0, len(items), BATCH):
+        bulk.put(items[start : start + BATCH])
+
+
+@cache
+def _hasten_moto() -> None:
+    # moto asks five questions of a value before it compares two keys, and sorts the table for
+    # each page: 10,000 conversations took 14 s of CPU, and take 9 s without the questions.
+    from moto.dynamodb.models.dynamo_type import DynamoType  # noqa: PLC0415
+
+    cast_value = vars(DynamoType)["cast_value"].fget
+    fast = property(lambda own: own.value if own.type == "S" else cast_value(own))
+    DynamoType.cast_value = fast  # type: ignore[assignment, method-assign]
+
+
+@contextmanager
+def _embedded() -> Iterator[Variables]:
+    # Imported here, since it takes a second that no other command needs to wait.
+    from moto.backends import get_backend  # noqa: PLC0415
+    from moto.moto_server.threaded_moto_server import ThreadedMotoServer  # noqa: PLC0415
+
+    _hasten_moto()
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)  # a line for every request
+    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    try:
+        # Real credentials have no business here.
+        yield {
+            **_leading_to(f"http://{host}:{port}"),
+            **_CREDENTIALS,
+            "AWS_DEFAULT_REGION": REGION,
+            "AWS_SESSION_TOKEN": None,
+        }
+    finally:
+        server.stop()
+        get_backend("dynamodb").reset()  # moto keeps its data in globals
+
+
+def _leading_to(endpoint: str) -> dict[str, str | None]:
+    unproxied = os.environ.get("no_proxy", os.environ.get("NO_PROXY", ""))
+    return {
+        ENDPOINT: endpoint,
+        "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS": "false",  # else boto3 would go to AWS
+        "AWS_PROFILE": None,  # may not exist
+        "no_proxy": ",".join(filter(None, (unproxied, "127.0.0.1", "localhost"))),
+    }

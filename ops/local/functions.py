@@ -1,0 +1,166 @@
+"""AWS Lambda in this process: runs the template's functions from `src/`, edits included."""
+
+import importlib
+import json
+import logging
+import os
+import sys
+import time
+import traceback
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, redirect_stdout
+from http import HTTPStatus
+from io import StringIO
+from pathlib import Path
+from threading import Lock
+from types import ModuleType
+from typing import Any
+from uuid import uuid4
+
+from ops.local.environment import Variables, environment
+from ops.local.gateway import FunctionError
+from ops.local.template import ROOT, Function
+
+SRC = ROOT / "src"
+MAX_RESPONSE_BYTES = 6_291_456  # AWS quota: a synchronous response
+
+_PATIENCE = 4  # moto takes seconds for what DynamoDB does in milliseconds
+
+Handler = Callable[[dict[str, Any], "Context"], Any]
+
+
+class Context:
+    """What Lambda gives a handler besides the event."""
+
+    def __init__(self, function: Function) -> None:
+        self.aws_request_id = str(uuid4())
+        self.function_name = function.name
+        self.function_version = "$LATEST"
+        self.invoked_function_arn = function.arn
+        self.memory_limit_in_mb = str(function.memory_mb)
+        self.log_group_name = f"/aws/lambda/{function.name}"
+        self.log_stream_name = "local"
+        self.identity = None
+        self.client_context = None
+        self._deadline = time.monotonic() + _PATIENCE * function.timeout
+
+    def get_remaining_time_in_millis(self) -> int:
+        """What is left of the function's time: that of the template, times `_PATIENCE`."""
+        return max(0, int(1000 * (self._deadline - time.monotonic())))
+
+
+class Functions:
+    """The functions, run one at a time, since a handler keeps its request in globals.
+
+    What a function prints goes to stderr when it fails, and always if `verbose`.
+    """
+
+    def __init__(
+        self,
+        functions: Mapping[str, Function],
+        variables: Variables,
+        *,
+        src: Path = SRC,
+        verbose: bool = False,
+    ) -> None:
+        self._functions = functions
+        self._variables = variables
+        self._code = _Code(src)
+        self._verbose = verbose
+        self._printed = StringIO()
+        self._lock = Lock()
+
+    def warm_up(self) -> None:
+        """Imports the code, so that the first request does not wait for it."""
+        for function in self._functions.values():
+            with self._lock, self._running(function):
+                self._code.handler(function.handler)
+
+    def invoke(self, name: str, event: dict[str, Any]) -> Any:  # noqa: ANN401 - any JSON
+        """What the function answers to the event.
+
+        Raises:
+            FunctionError: it raised, or its answer is no JSON or too large for Lambda.
+        """
+        function = self._functions[name]
+        with self._lock, self._running(function):
+            answer = self._code.handler(function.handler)(event, Context(function))
+            size = len(json.dumps(answer, ensure_ascii=False).encode())
+            if size > MAX_RESPONSE_BYTES:
+                raise ValueError(
+                    f"a response of {size:,} bytes; Lambda takes {MAX_RESPONSE_BYTES:,}"
+                )
+            if (
+                isinstance(answer, dict)
+                and answer.get("statusCode", 200) >= HTTPStatus.INTERNAL_SERVER_ERROR
+            ):
+                self._show()
+            return answer
+
+    @contextmanager
+    def _running(self, function: Function) -> Iterator[None]:
+        variables = {**function.variables, **self._variables}
+        stdout = sys.stderr if self._verbose else self._printed
+        try:
+            with environment(variables), redirect_stdout(stdout):
+                yield
+        except (Exception, SystemExit) as error:
+            self._show()
+            traceback.print_exc()
+            raise FunctionError(function.name) from error
+        finally:
+            self._printed.seek(0)
+            self._printed.truncate()
+
+    def _show(self) -> None:
+        sys.stderr.write(self._printed.getvalue())
+
+
+class _Code:
+    """The handlers under `src`, imported anew when a file there has changed.
+
+    Their modules are kept apart from those that this process imported by itself: a changed
+    `domain` must not meet the console's.
+    """
+
+    def __init__(self, src: Path) -> None:
+        self._src = src
+        self._state: object = None
+        self._modules: dict[str, ModuleType] = {}
+        self._handlers: dict[str, Handler] = {}
+
+    def handler(self, path: str) -> Handler:
+        """The handler `module.name`, as the files are now."""
+        files = {file: file.stat() for file in self._src.rglob("*.py")}
+        state = {file: (stat.st_mtime_ns, stat.st_size) for file, stat in files.items()}
+        if state != self._state:
+            self._state, self._modules, self._handlers = state, {}, {}
+        if path not in self._handlers:
+            module, _, name = path.rpartition(".")
+            with self._importing():
+                self._handlers[path] = getattr(importlib.import_module(module), name)
+        return self._handlers[path]
+
+    @contextmanager
+    def _importing(self) -> Iterator[None]:
+        others = self._take_modules()
+        sys.modules.update(self._modules)
+        sys.path.insert(0, str(self._src))
+        importlib.invalidate_caches()
+        # Powertools would go on with the logger of that name, and its old formatter and stream.
+        loggers = logging.Logger.manager.loggerDict
+        service = os.environ.get("POWERTOOLS_SERVICE_NAME", "")
+        logger = None if self._modules else loggers.pop(service, None)
+        try:
+            yield
+        finally:
+            if logger:
+                loggers[service] = logger
+            sys.path.remove(str(self._src))
+            self._modules = self._take_modules()
+            sys.modules.update(others)
+
+    def _take_modules(self) -> dict[str, ModuleType]:
+        packages = {file.parent.name for file in self._src.glob("*/__init__.py")}
+        names = [name for name in sys.modules if name.partition(".")[0] in packages]
+        return {name: sys.modules.pop(name) for name in names}

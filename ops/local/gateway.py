@@ -1,0 +1,171 @@
+"""Amazon API Gateway (REST) as an object: HTTP request → authorizer → endpoint → HTTP response.
+
+Of what the service does it plays the part that a client or a function can see. It neither throttles
+nor caches what the authorizer says.
+"""
+
+import json
+import re
+import time
+from base64 import b64decode
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import Any
+from uuid import uuid4
+
+from ops.local.cloudformation import ACCOUNT_ID, REGION
+from ops.local.events import API_ID, HOP_BY_HOP, Event, Request, authorizer_event, proxy_event
+from ops.local.template import Api, GatewayResponse
+
+MAX_REQUEST_BYTES = 10 * 1024 * 1024  # AWS quota: a request's body
+_BODILESS = (204, 304)
+
+Invoke = Callable[[str, Event], Any]
+
+
+class FunctionError(Exception):
+    """A function raised, or answered what Lambda does not let through."""
+
+
+@dataclass(frozen=True)
+class Response:
+    """An HTTP response; the length of the body is the server's to tell."""
+
+    status: int
+    headers: tuple[tuple[str, str], ...]
+    body: bytes
+
+
+class _Refusal(Exception):  # noqa: N818 - the name of a gateway response, not an error of ours
+    """The gateway answers by itself, with the gateway response of this type."""
+
+
+class Gateway:
+    """One API. `invoke(function name, event)` runs a function, or raises `FunctionError`."""
+
+    def __init__(self, api: Api, invoke: Invoke) -> None:
+        self._api = api
+        self._invoke = invoke
+
+    def answer(self, request: Request) -> Response:
+        """The response to a request."""
+        event = proxy_event(request, self._api.stage)
+        context = event["requestContext"]
+        try:
+            function = self._api.routes.get((request.method, request.path))
+            if function is None:
+                raise _Refusal("MISSING_AUTHENTICATION_TOKEN")
+            context["authorizer"] = self._authorize(event)
+            return self._integrate(function, event)
+        except _Refusal as refusal:
+            return _render(self._api.gateway_responses[str(refusal)], context)
+
+    def refuse(self, kind: str) -> Response:
+        """The gateway response of a type, for a request that is no request."""
+        return _render(self._api.gateway_responses[kind], {"requestId": str(uuid4())})
+
+    def _authorize(self, event: Event) -> dict[str, Any]:
+        """The `authorizer` part of the endpoint's request context."""
+        authorizer = self._api.authorizer
+        present = {name.lower() for name, value in event["headers"].items() if value}
+        if not present.issuperset(name.lower() for name in authorizer.headers):
+            raise _Refusal("UNAUTHORIZED")
+        arn = f"arn:aws:execute-api:{REGION}:{ACCOUNT_ID}:{API_ID}/{self._api.stage}"
+        arn += f"/{event['httpMethod']}{event['path']}"
+        start = time.perf_counter()
+        try:
+            answer = self._invoke(authorizer.function, authorizer_event(event, arn))
+        except FunctionError:
+            raise _Refusal("AUTHORIZER_FAILURE") from None
+        try:
+            principal, allowed = str(answer["principalId"]), _allows(answer["policyDocument"], arn)
+            context = {name: _flat(value) for name, value in answer.get("context", {}).items()}
+        except (AttributeError, KeyError, TypeError):
+            raise _Refusal("AUTHORIZER_CONFIGURATION_ERROR") from None
+        if not allowed:
+            raise _Refusal("ACCESS_DENIED")
+        latency = round(1000 * (time.perf_counter() - start))
+        return context | {"principalId": principal, "integrationLatency": latency}
+
+    def _integrate(self, function: str, event: Event) -> Response:
+        """What the function makes of the event, as the client gets it."""
+        try:
+            answer = self._invoke(function, event)
+        except FunctionError:
+            raise _Refusal("INTEGRATION_FAILURE") from None
+        try:
+            headers = _headers(answer)
+            body = answer.get("body") or ""
+            if answer.get("isBase64Encoded") and self._is_binary(event):
+                content = b64decode(body, validate=True)
+            else:
+                content = body.encode()
+            status = int(answer["statusCode"])
+        except (AttributeError, KeyError, TypeError, ValueError):
+            raise _Refusal("API_CONFIGURATION_ERROR") from None
+        return Response(status, headers, b"" if status in _BODILESS else content)
+
+    def _is_binary(self, event: Event) -> bool:
+        """Whether base64 is decoded, which hangs on what the request accepts first."""
+        headers = {name.lower(): value for name, value in event["headers"].items()}
+        accepted = re.split("[,;]", headers.get("accept", "application/json"))[0].strip()
+        return any(fnmatchcase(accepted, kind) for kind in self._api.binary_media_types)
+
+
+def _allows(policy: Mapping[str, Any], arn: str) -> bool:
+    """Whether an IAM policy allows the method: a statement does, and none denies it."""
+    effects = [
+        statement["Effect"]
+        for statement in policy["Statement"]
+        if _covers(statement["Action"], "execute-api:Invoke")
+        and _covers(statement["Resource"], arn)
+    ]
+    return "Allow" in effects and "Deny" not in effects
+
+
+def _covers(patterns: str | list[str], name: str) -> bool:
+    several = [patterns] if isinstance(patterns, str) else patterns
+    # IAM knows `*` and `?`; a bracket means itself.
+    return any(fnmatchcase(name, pattern.replace("[", "[[]")) for pattern in several)
+
+
+def _flat(value: object) -> str:
+    """A context value as API Gateway passes it on: strings only."""
+    match value:
+        case str():
+            return value
+        case bool() | int() | float():
+            return json.dumps(value)
+        case _:
+            raise TypeError
+
+
+def _headers(answer: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
+    """The function's headers. Of a name in both maps, `multiValueHeaders` holds."""
+    several = answer.get("multiValueHeaders") or {}
+    single = answer.get("headers") or {}
+    named = {name.lower() for name in several}
+    lines = [(name, str(value)) for name, value in single.items() if name.lower() not in named]
+    lines += [(name, str(value)) for name, values in several.items() for value in values]
+    lines = [line for line in lines if line[0].lower() not in {"content-length", *HOP_BY_HOP}]
+    if not any(name.lower() == "content-type" for name, _ in lines):
+        lines.append(("Content-Type", "application/json"))
+    return tuple(lines)
+
+
+def _render(response: GatewayResponse, context: Mapping[str, Any]) -> Response:
+    headers = tuple(
+        (name, expression[1:-1] if expression.startswith("'") else _lookup(expression, context))
+        for name, expression in response.headers.items()
+    )
+    body = re.sub(r"\$(context\.[\w.]+)", lambda match: _lookup(match[1], context), response.body)
+    return Response(response.status, headers, body.encode())
+
+
+def _lookup(expression: str, context: Mapping[str, Any]) -> str:
+    """The value of `context.requestId` and its like; empty where there is none."""
+    value: Any = {"context": context}
+    for name in expression.split("."):
+        value = value.get(name, "") if isinstance(value, Mapping) else ""
+    return str(value)

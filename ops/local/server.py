@@ -1,0 +1,222 @@
+"""The local API: the real handlers behind a small API Gateway, over HTTP on this machine."""
+
+import errno
+import re
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler
+from pathlib import Path
+from socketserver import ThreadingTCPServer
+from threading import Thread
+from typing import Any
+from urllib.parse import quote
+
+from ops.local import demo, docs_site, template
+from ops.local.dynamodb import ENDPOINT, demo_data
+from ops.local.environment import Variables
+from ops.local.events import Request
+from ops.local.functions import SRC, Functions
+from ops.local.gateway import MAX_REQUEST_BYTES, FunctionError, Gateway, Response
+
+HOST = "127.0.0.1"
+
+
+class UnusablePortError(Exception):
+    """Another program listens on the port, or it takes rights to do so."""
+
+
+@dataclass(frozen=True)
+class LocalApi:
+    """A running local API.
+
+    Attributes:
+        url: its address, without a slash at the end.
+        path: the endpoint's path.
+        environment: the variables that lead boto3 and the console to its tables.
+    """
+
+    url: str
+    path: str
+    environment: Variables
+
+    @property
+    def endpoint(self) -> str:
+        """The address of the endpoint."""
+        return self.url + self.path
+
+    @property
+    def dynamodb(self) -> str:
+        """The address of its DynamoDB."""
+        return str(self.environment[ENDPOINT])
+
+
+@contextmanager
+def running(port: int = 0, *, src: Path = SRC, verbose: bool = False) -> Iterator[LocalApi]:
+    """Serves `src` with the demo data, from now on until the end of the `with` block.
+
+    Args:
+        port: 0 takes a free one.
+        src: the folder of the code, whose edits are picked up.
+        verbose: what the functions log goes to stderr; else it does only when they fail.
+
+    Raises:
+        UnusablePortError: the port is not free.
+        UnusableEndpointError: as `ops.local.demo_data`.
+    """
+    deployment = template.load()
+    with _listening(port) as server, demo_data(deployment) as variables:
+        functions = Functions(deployment.functions, variables, src=src, verbose=verbose)
+        with suppress(FunctionError):  # stderr says it, and an edit mends it
+            functions.warm_up()
+        server.gateway = Gateway(deployment.api, functions.invoke)
+        thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
+        thread.start()
+        try:
+            _, path = next(iter(deployment.api.routes))
+            yield LocalApi(f"http://{HOST}:{server.server_address[1]}", path, variables)
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+@contextmanager
+def _listening(port: int) -> "Iterator[_Server]":
+    try:
+        server = _Server((HOST, port), _RequestHandler)
+    except OSError as error:
+        if error.errno not in (errno.EADDRINUSE, errno.EACCES):
+            raise
+        raise UnusablePortError(
+            f"Port {port} cannot be used ({error.strerror}). "
+            f"Choose another: make run PORT={port + 1}"
+        ) from None
+    with server:
+        yield server
+
+
+class _Server(ThreadingTCPServer):
+    """Not `http.server.HTTPServer`, which asks a name server for the name of 127.0.0.1."""
+
+    allow_reuse_address = True
+    daemon_threads = True
+    request_queue_size = 128
+    gateway: Gateway
+
+    def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ANN401 - as the base
+        if not isinstance(sys.exception(), ConnectionError):  # a client that hung up
+            super().handle_error(request, client_address)
+
+
+class _RequestHandler(BaseHTTPRequestHandler):
+    """Reads HTTP as `http.server` does, which keeps repeated header lines apart, as WSGI cannot."""
+
+    server: _Server
+    protocol_version = "HTTP/1.1"
+    wbufsize = -1  # one packet for a small response
+    disable_nagle_algorithm = True
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - as the base looks for do_GET
+        if name.startswith("do_"):
+            return self._answer
+        raise AttributeError(name)
+
+    def _answer(self) -> None:
+        start = time.perf_counter()
+        body = self._read_body()
+        if body is None:
+            return
+        path, _, query = self.path.partition("?")
+        headers = tuple((name, value.strip()) for name, value in self.headers.items())
+        request = Request(
+            method=self.command,
+            path=path,
+            query=query,
+            headers=headers,
+            body=body,
+            port=self.server.server_address[1],
+            source_ip=self.client_address[0],
+        )
+        response = docs_site.answer(request) or self.server.gateway.answer(request)
+        self._send(response)
+        milliseconds = 1000 * (time.perf_counter() - start)
+        self._log(self.command, path, response.status, f"{milliseconds:.0f} ms")
+
+    def _read_body(self) -> bytes | None:
+        """The body; `None` where there was none to be read, and that has been answered."""
+        length = self.headers.get("Content-Length", "0")
+        if "Transfer-Encoding" in self.headers:
+            self.close_connection = True  # not read: no route of ours takes a body
+            return b""
+        if not re.fullmatch("[0-9]{1,18}", length):
+            self._refuse("DEFAULT_4XX")
+            return None
+        if int(length) > MAX_REQUEST_BYTES:
+            self._refuse("REQUEST_TOO_LARGE")
+            return None
+        return self.rfile.read(int(length))
+
+    def _refuse(self, kind: str) -> None:
+        """Answers what is no request, and hangs up, since what follows cannot be read."""
+        self.close_connection = True
+        self.request_version = self.protocol_version  # else no headers where there was no version
+        response = self.server.gateway.refuse(kind)
+        self._send(response)
+        self._log(self.command or "-", "-", response.status)
+
+    def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
+        """Says in the gateway's words what `http.server` finds wrong."""
+        del code, message, explain
+        self._refuse("DEFAULT_4XX")
+
+    def _send(self, response: Response) -> None:
+        self.send_response_only(response.status)
+        self.send_header("Date", self.date_time_string())
+        for name, value in response.headers:
+            self.send_header(name, value)
+        if response.status not in (204, 304):
+            self.send_header("Content-Length", str(len(response.body)))
+        if self.close_connection:
+            self.send_header("Connection", "close")
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(response.body)
+
+    def _log(self, method: str, path: str, *rest: object) -> None:
+        # Without the query, and never with a key: it may have been sent in the wrong place.
+        shown = re.sub(r"tk_\w+", "tk_...", quote(path, safe="/%:@-._~"))
+        print(method, shown, *rest, file=sys.stderr, flush=True)
+
+
+def banner(api: LocalApi) -> str:
+    """What a reader needs to use the API, as text."""
+    first, second = demo.KEYS
+    shown = (
+        *(ENDPOINT, "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_DEFAULT_REGION"),
+        *("CONVERSATIONS_TABLE", "API_KEYS_TABLE"),
+    )
+    # Not the reader's own credentials: what this process found set is not repeated.
+    line = " ".join(f"{name}={api.environment[name]}" for name in shown if name in api.environment)
+    line += f" CONVERSATIONS_URL={api.endpoint}"  # for the curl line that `keys issue` prints
+    return f"""\
+API        {api.endpoint}
+Docs       {api.url}/docs
+DynamoDB   {api.dynamodb}
+
+Keys for the x-api-key header
+  {first.key}   workspaces {", ".join(first.workspaces)}
+  {second.key}   another user, workspace demo only
+
+Try it
+  curl -sS {api.endpoint} -H 'x-api-key: {first.key}' -H 'x-workspace-id: demo'
+
+demo holds the documented conversation, demo-busy {demo.BUSY_COUNT} varied ones,
+and demo-mine none: it is for your own.
+
+In a second terminal, this line leads the console's other commands to these tables:
+  export {line}
+
+Edits of src/ are picked up. Ctrl-C stops it.
+"""

@@ -1,0 +1,171 @@
+"""What `template.yaml` says, as far as it is needed to play the deployment on one machine."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ops.local import cloudformation
+
+ROOT = Path(__file__).parents[2]
+_API = "AWS::Serverless::Api"
+_FUNCTION = "AWS::Serverless::Function"
+_TABLE = "AWS::DynamoDB::Table"
+_CREATE_TABLE_ARGUMENTS = frozenset(
+    {
+        *("AttributeDefinitions", "BillingMode", "GlobalSecondaryIndexes", "KeySchema"),
+        *("LocalSecondaryIndexes", "ProvisionedThroughput"),
+    }
+)
+
+
+@dataclass(frozen=True)
+class Function:
+    """An `AWS::Serverless::Function`; `handler` is `module.name`, `timeout` is in seconds."""
+
+    name: str
+    arn: str
+    handler: str
+    runtime: str
+    memory_mb: int
+    timeout: int
+    environment: Mapping[str, str]
+
+    @property
+    def variables(self) -> dict[str, str]:
+        """Its environment variables, those that Lambda adds included."""
+        return {
+            "AWS_EXECUTION_ENV": f"AWS_Lambda_{self.runtime}",
+            "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(self.memory_mb),
+            "AWS_LAMBDA_FUNCTION_NAME": self.name,
+            **self.environment,
+        }
+
+
+@dataclass(frozen=True)
+class Authorizer:
+    """A REQUEST authorizer: its function, and the headers without which it is not asked."""
+
+    function: str
+    headers: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class GatewayResponse:
+    """What API Gateway answers by itself; headers and body as mapping expressions."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: str
+
+
+@dataclass(frozen=True)
+class Api:
+    """The `AWS::Serverless::Api`; `routes` names the function of each (method, path)."""
+
+    stage: str
+    authorizer: Authorizer
+    gateway_responses: Mapping[str, GatewayResponse]
+    binary_media_types: tuple[str, ...]
+    routes: Mapping[tuple[str, str], str]
+
+
+@dataclass(frozen=True)
+class Template:
+    """The resources by their logical ids; `tables` are the arguments of CreateTable."""
+
+    api: Api
+    functions: Mapping[str, Function]
+    tables: Mapping[str, Mapping[str, Any]]
+
+    @property
+    def table_variables(self) -> dict[str, str]:
+        """The environment variables that name the tables to the functions."""
+        return {
+            variable: value
+            for function in self.functions.values()
+            for variable, value in function.environment.items()
+            if value in self.tables
+        }
+
+    def function_for(self, event: Mapping[str, Any]) -> Function:
+        """The function that API Gateway would send the event to.
+
+        Raises:
+            ValueError: none.
+        """
+        if event.get("type") == "REQUEST":
+            return self.functions[self.api.authorizer.function]
+        route = (event.get("httpMethod", ""), event.get("resource", ""))
+        if route not in self.api.routes:
+            raise ValueError("it is no event of a route or of the authorizer of template.yaml")
+        return self.functions[self.api.routes[route]]
+
+
+def load(path: Path = ROOT / "template.yaml") -> Template:
+    """The template with each parameter at its default, and each resource named by its id.
+
+    Raises:
+        ValueError: it uses a part of CloudFormation that is not known here.
+    """
+    resources, shared = cloudformation.read(path, (_API, _FUNCTION, _TABLE))
+    serverless = _of_type(resources, _FUNCTION)
+    functions = {name: _function(name, shared, own) for name, own in serverless.items()}
+    routes = {
+        (event["Properties"]["Method"].upper(), event["Properties"]["Path"]): name
+        for name, own in serverless.items()
+        for event in own.get("Events", {}).values()
+        if event["Type"] == "Api"
+    }
+    (api,) = _of_type(resources, _API).values()
+    tables = {
+        name: {key: value for key, value in own.items() if key in _CREATE_TABLE_ARGUMENTS}
+        for name, own in _of_type(resources, _TABLE).items()
+    }
+    return Template(_api(api, routes), functions, tables)
+
+
+def _of_type(resources: Mapping[str, tuple[str, Any]], wanted: str) -> dict[str, Any]:
+    return {name: own for name, (kind, own) in resources.items() if kind == wanted}
+
+
+def _function(name: str, shared: Mapping[str, Any], own: Mapping[str, Any]) -> Function:
+    merged = {**shared, **own}
+    environment = {
+        variable: str(value)
+        for part in (shared, own)
+        for variable, value in part.get("Environment", {}).get("Variables", {}).items()
+    }
+    return Function(
+        name=name,
+        arn=cloudformation.function_arn(name),
+        handler=merged["Handler"],
+        runtime=merged["Runtime"],
+        memory_mb=merged["MemorySize"],
+        timeout=merged["Timeout"],
+        environment=environment,
+    )
+
+
+def _api(own: Mapping[str, Any], routes: Mapping[tuple[str, str], str]) -> Api:
+    auth = own["Auth"]
+    authorizer = auth["Authorizers"][auth["DefaultAuthorizer"]]
+    return Api(
+        stage=own["StageName"],
+        authorizer=Authorizer(
+            function=authorizer["FunctionArn"].rpartition(":")[2],
+            headers=tuple(authorizer["Identity"]["Headers"]),
+        ),
+        gateway_responses={
+            kind: GatewayResponse(
+                status=response["StatusCode"],
+                headers=response["ResponseParameters"]["Headers"],
+                body=response["ResponseTemplates"]["application/json"],
+            )
+            for kind, response in own["GatewayResponses"].items()
+        },
+        binary_media_types=tuple(
+            kind.replace("~1", "/") for kind in own.get("BinaryMediaTypes", ())
+        ),
+        routes=routes,
+    )

@@ -1,0 +1,169 @@
+"""The OpenAPI document: what the resolver generates, made complete for its readers."""
+
+import json
+import tomllib
+from typing import Any
+
+from handlers.list_conversations import app
+from ops.local import demo
+from ops.local.docs_site import LOCAL
+from ops.local.template import ROOT
+from ops.reference import errors as problems
+
+PATH = "/v1/api/conversations"
+_SERVERS = [
+    {"url": LOCAL, "description": "The local API with demo data (`make run`)"},
+    {
+        "url": "https://{apiId}.execute-api.{region}.amazonaws.com/{stage}",
+        "description": "A deployment at its default address; a custom domain has no stage",
+        "variables": {
+            "apiId": {"default": "a1b2c3d4e5"},
+            "region": {"default": "us-east-1"},
+            "stage": {"default": "prod"},
+        },
+    },
+]
+_TAG = {"name": "Conversations", "description": "What agents and customers write to each other."}
+_API_KEY = {
+    "type": "apiKey",
+    "in": "header",
+    "name": "x-api-key",
+    "description": "Identifies the user: `tk_` and 32 letters and digits.",
+}
+
+_ABOUT = """\
+All conversations of a user in a workspace, as one JSON array.
+
+Every request carries an API key in the `x-api-key` header, which identifies the user, and a
+workspace in the `x-workspace-id` header. Every error has one shape, `application/problem+json`
+(RFC 9457); its `type` and `error.code` tell the errors apart."""
+
+_OPERATION = """\
+Fetch all conversations associated with the authenticated user.
+
+**All or an error, never less.** With the two headers alone, the answer holds all of the user's
+conversations in the workspace, newest first. A 200 without a `Link` header holds everything that
+was asked for. What cannot be delivered whole is a 413.
+
+**Pages.** `limit` asks for a page. Follow the `Link` header with `rel="next"` until there is none.
+A page may be shorter than `limit`, even empty: only the absence of `Link` ends the list. Ties are
+broken by `_id`, and `createdAt` never changes: in that order, a conversation that is there
+throughout comes exactly once, whatever else is added, updated or deleted meanwhile. In `updatedAt`
+order it comes again when it changes.
+
+**Filters.** `agentId` and `pathwayId` match exactly. Times are compared as instants, cut to
+milliseconds; `…Ge` includes the instant, `…Lt` does not. All filters must hold. An unknown,
+repeated or empty parameter is a 400, so that a mistyped filter never returns everything.
+
+**Sync.** `sort=updatedAt` with `updatedAtGe` walks the changes, oldest first. Reads are eventually
+consistent: begin each round some seconds before the newest `updatedAt` that you have seen, and tell
+repetitions by `_id`.
+
+**Saving bytes.** Send `Accept-Encoding: gzip`. Keep the `ETag`, and send it as `If-None-Match`: as
+long as nothing changed, the answer is a 304 without a body."""
+
+_SCHEMAS = ("Conversation", "Customer", "Message")
+_EXAMPLES = {
+    "limit": 100,
+    "agentId": demo.DOCUMENTED["agentId"],
+    "pathwayId": demo.DOCUMENTED["pathwayId"],
+    "createdAtGe": "2024-12-01T00:00:00Z",
+    "createdAtLt": "2025-01-01T00:00:00+01:00",
+    "updatedAtGe": "2024-12-01T00:00:00Z",
+    "updatedAtLt": "2025-01-01T00:00:00+01:00",
+    "sort": "-updatedAt",
+    "messages": "last",
+}
+_IF_NONE_MATCH = {
+    "name": "If-None-Match",
+    "in": "header",
+    "required": False,
+    "description": "The `ETag` of an earlier response, several of them, or `*`. "
+    "While it holds, the answer is a 304 without a body.",
+    "schema": {"type": "string"},
+}
+
+
+def document() -> dict[str, Any]:
+    """The OpenAPI document of the code as it is."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    generated: dict[str, Any] = json.loads(
+        app.get_openapi_json_schema(
+            title="Conversations API", version=project["version"], description=_ABOUT
+        )
+    )
+    schemas = generated["components"]["schemas"]
+    operation = _complete(generated["paths"][PATH]["get"])
+    return {
+        "openapi": generated["openapi"],
+        "info": generated["info"],
+        "servers": _SERVERS,
+        "security": [{"apiKey": []}],
+        "tags": [_TAG],
+        "paths": {PATH: {"get": operation}},
+        "components": {
+            "schemas": {name: _plain(schemas[name]) for name in _SCHEMAS},
+            "securitySchemes": {"apiKey": _API_KEY},
+        },
+    }
+
+
+def to_json(openapi: dict[str, Any]) -> str:
+    """The document as it is written to a file."""
+    return json.dumps(openapi, indent=2, ensure_ascii=False) + "\n"
+
+
+def _complete(operation: dict[str, Any]) -> dict[str, Any]:
+    """Adds what the resolver cannot know, and takes away what it says but the API does not do."""
+    responses = operation["responses"]
+    del responses["422"]  # every error is a problem
+    del responses["304"]["content"]
+    listed = responses["200"]["content"]["application/json"]
+    listed |= {"schema": _plain(listed["schema"]), "example": [demo.DOCUMENTED]}
+    for problem in problems.catalogue().values():
+        response = responses[str(problem.example["status"])]
+        examples = response["content"]["application/problem+json"].setdefault("examples", {})
+        examples[problem.code] = {"summary": problem.when, "value": problem.example}
+    *query, workspace_id = operation["parameters"]
+    return {
+        "operationId": "getAllConversations",
+        "summary": "Get All Conversations",
+        "description": _OPERATION,
+        "tags": [_TAG["name"]],
+        "parameters": [_parameter(own) for own in (workspace_id, *query, _IF_NONE_MATCH)],
+        "responses": dict(sorted(responses.items())),
+    }
+
+
+def _parameter(generated: dict[str, Any]) -> dict[str, Any]:
+    name = generated["name"]
+    schema = {key: value for key, value in generated["schema"].items() if key != "description"}
+    parameter = generated | {"schema": _plain(schema)}
+    if name in _EXAMPLES:
+        # Or else the interactive page would send every example with the first request.
+        parameter["examples"] = {"default": {"value": _EXAMPLES[name], "x-disabled": True}}
+    elif parameter["required"]:
+        parameter["example"] = demo.KEYS[0].workspaces[0]
+    first = {key: parameter.pop(key) for key in ("name", "in")}
+    return first | parameter
+
+
+def _plain(node: Any) -> Any:  # noqa: ANN401 - any JSON
+    """A schema without what pydantic adds by itself."""
+    match node:
+        case {"$ref": "#/components/schemas/JsonValue"}:
+            return True
+        case dict():
+            return {
+                key: _plain(value)
+                for key, value in node.items()
+                # A title repeats a name. The default of what may be absent is no value of it.
+                if not (key == "title" and isinstance(value, str))
+                and (key, value) != ("default", "")
+            }
+        case list():
+            return [_plain(value) for value in node]
+        case float():
+            return int(node)
+        case _:
+            return node

@@ -1,0 +1,78 @@
+"""AWS on this machine: ministack, and microburst, a proxy that puts faults before it."""
+
+import os
+import socket
+import subprocess
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+BIN = ROOT / os.environ.get("MINISTACK_VENV", ".venv-ministack") / "bin"
+CREDENTIALS = {
+    "AWS_ACCESS_KEY_ID": "test",
+    "AWS_SECRET_ACCESS_KEY": "test",
+    "AWS_DEFAULT_REGION": "us-east-1",
+}
+
+
+@contextmanager
+def ministack(**settings: str) -> Iterator[str]:
+    """An emulator of AWS with nothing in it; yields its address."""
+    port = free_port()
+    settings = {
+        "BIND_HOST": "127.0.0.1",
+        "GATEWAY_PORT": str(port),
+        "LOG_LEVEL": "ERROR",
+    } | settings
+    with _running("ministack", port, settings=settings) as address:
+        yield address
+
+
+@contextmanager
+def microburst(upstream: str) -> Iterator[str]:
+    """A proxy before the upstream; yields its address. `/_microburst/rules` takes its faults."""
+    port = free_port()
+    with _running("microburst", port, "--upstream", upstream, "--port", str(port)) as address:
+        yield address
+
+
+@contextmanager
+def _running(
+    name: str, port: int, *arguments: str, settings: Mapping[str, str] | None = None
+) -> Iterator[str]:
+    if not (BIN / name).exists():
+        pytest.skip(f"{name} is not installed: `make test` installs it")
+    with subprocess.Popen(  # noqa: S603 - our own emulators
+        [BIN / name, *arguments],
+        env={**os.environ, **CREDENTIALS, **(settings or {})},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    ) as process:
+        try:
+            _wait(port, process)
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            process.terminate()
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(3)
+            process.kill()  # what still drips an answer to nobody
+
+
+def _wait(port: int, process: "subprocess.Popen[bytes]") -> None:
+    for _ in range(300):
+        assert process.poll() is None, f"{process.args!r} ended at once"
+        with suppress(OSError), socket.create_connection(("127.0.0.1", port)):
+            return
+        time.sleep(0.1)
+    pytest.fail(f"{process.args!r} does not answer")
+
+
+def free_port() -> int:
+    """A port of this machine that nobody listens at."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port: int = server.getsockname()[1]
+    return port

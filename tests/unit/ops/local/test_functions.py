@@ -1,0 +1,111 @@
+import os
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import domain.caller
+from ops.local import template
+from ops.local.functions import Context, Functions
+from ops.local.gateway import FunctionError
+
+FUNCTION = replace(
+    template.load().functions["ListConversationsFunction"], name="F", handler="handlers.f.handler"
+)
+
+
+def write(src: Path, body: str, head: str = "") -> None:
+    for package in ("handlers", "domain"):
+        (src / package).mkdir(exist_ok=True)
+        (src / package / "__init__.py").touch()
+    text = f"{head}\ndef handler(event, context):\n    {body}\n"
+    (src / "handlers" / "f.py").write_text(text)
+
+
+def functions(src: Path, **options: Any) -> Functions:
+    return Functions({"F": FUNCTION}, {"GONE": None, "THERE": "yes"}, src=src, **options)
+
+
+def test_the_environment_is_the_functions_for_the_call_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GONE", "mine")
+    write(tmp_path, "return dict(os.environ)", head="import os")
+    seen = functions(tmp_path).invoke("F", {})
+    assert seen["CONVERSATIONS_TABLE"] == "ConversationsTable"
+    assert seen["AWS_EXECUTION_ENV"] == "AWS_Lambda_python3.13"
+    assert seen["THERE"] == "yes"
+    assert "GONE" not in seen
+    assert os.environ["GONE"] == "mine"
+    assert "THERE" not in os.environ
+
+
+def test_an_edit_is_picked_up_in_every_module(tmp_path: Path) -> None:
+    write(tmp_path, "return VALUE", head="from domain.value import VALUE")
+    (tmp_path / "domain" / "value.py").write_text("VALUE = 1")
+    subject = functions(tmp_path)
+    assert subject.invoke("F", {}) == 1
+    (tmp_path / "domain" / "value.py").write_text("VALUE = 'another'")
+    assert subject.invoke("F", {}) == "another"
+
+
+def test_without_an_edit_nothing_is_imported_anew(tmp_path: Path) -> None:
+    write(tmp_path, "calls.append(1); return len(calls)", head="calls = []")
+    subject = functions(tmp_path)
+    assert [subject.invoke("F", {}) for _ in range(3)] == [1, 2, 3]
+
+
+def test_the_functions_modules_are_not_this_processes(tmp_path: Path) -> None:
+    write(tmp_path, "return domain.__file__", head="import domain")
+    assert str(tmp_path) in functions(tmp_path).invoke("F", {})
+    import domain.caller as still
+
+    assert still is domain.caller
+
+
+def test_a_syntax_error_fails_and_is_shown_until_it_is_mended(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write(tmp_path, "return (")
+    subject = functions(tmp_path)
+    for _ in range(2):
+        with pytest.raises(FunctionError):
+            subject.invoke("F", {})
+        assert "SyntaxError" in capsys.readouterr().err
+    write(tmp_path, "return 1")
+    assert subject.invoke("F", {}) == 1
+
+
+@pytest.mark.parametrize(
+    "body", ["raise SystemExit", "return object()", "return '\\\\' * 3_200_000"]
+)
+def test_what_lambda_does_not_let_through_is_a_function_error(tmp_path: Path, body: str) -> None:
+    write(tmp_path, body)
+    with pytest.raises(FunctionError):
+        functions(tmp_path).invoke("F", {})
+
+
+def test_logs_are_shown_when_the_function_fails(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write(tmp_path, "print('log line'); return {'statusCode': event['status']}")
+    subject = functions(tmp_path)
+    subject.invoke("F", {"status": 200})
+    assert capsys.readouterr() == ("", "")
+    subject.invoke("F", {"status": 500})
+    assert capsys.readouterr() == ("", "log line\n")
+
+
+def test_logs_are_always_shown_if_asked_for(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write(tmp_path, "print('log line')")
+    functions(tmp_path, verbose=True).invoke("F", {})
+    assert capsys.readouterr() == ("", "log line\n")
+
+
+def test_the_context_counts_down_from_the_timeout() -> None:
+    left = Context(replace(FUNCTION, timeout=28)).get_remaining_time_in_millis()
+    assert 27_000 < left / 4 <= 28_000  # the embedded DynamoDB is slower than the real one
+    assert Context(replace(FUNCTION, timeout=-1)).get_remaining_time_in_millis() == 0

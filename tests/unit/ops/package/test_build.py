@@ -1,0 +1,156 @@
+"""The package that `sam build` makes: what is in it, and what importing the handlers loads."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from hashlib import sha256
+from pathlib import Path
+
+import pytest
+
+import handlers
+from ops.package import build
+
+ROOT = Path(__file__).parents[4]
+UNCHECKED_HASH = 1  # PEP 552, the flags of a .pyc
+NEEDED_BY_NEITHER = {
+    *("aws_xray_sdk", "aws_lambda_powertools.tracing", "asyncio", "boto3", "s3transfer"),
+    *("html.parser", "multiprocessing", "botocore.docs.service", "importlib.metadata"),
+    "aws_lambda_powertools.event_handler.appsync",
+    "aws_lambda_powertools.event_handler.bedrock_agent",
+    "aws_lambda_powertools.event_handler.openapi.models",
+    "aws_lambda_powertools.event_handler.openapi.swagger_ui",
+    "aws_lambda_powertools.utilities.data_classes.kafka_event",
+    "aws_lambda_powertools.utilities.data_classes.s3_event",
+    "aws_lambda_powertools.utilities.parser",
+    "ops",
+}
+NOT_BY_THE_AUTHORIZER = {
+    *("pydantic", "isal", "aws_lambda_powertools.event_handler", "domain.conversation"),
+}
+
+
+def make(folder: Path, architecture: str = build.ARCHITECTURE, root: Path = ROOT) -> Path:
+    command = [
+        sys.executable,
+        str(root / "ops" / "package" / "build.py"),
+        architecture,
+        str(folder),
+    ]
+    subprocess.run(command, check=True, capture_output=True)  # noqa: S603 - our own script
+    return folder
+
+
+@pytest.fixture(scope="module")
+def python() -> str:
+    try:
+        return build.runtime_python()
+    except SystemExit as error:
+        pytest.skip(str(error))
+
+
+@pytest.fixture(scope="module")
+def package(python: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    assert python
+    return make(tmp_path_factory.mktemp("package"))
+
+
+def modules(python: str, package: Path, handler: str) -> set[str]:
+    """What is loaded once the handler is imported."""
+    script = f"import {handler}, json, sys; print(json.dumps([*sys.modules]))"
+    environment = {"AWS_DEFAULT_REGION": "us-east-1", "POWERTOOLS_METRICS_NAMESPACE": "test"}
+    result = subprocess.run(  # noqa: S603 - our own script
+        [python, "-c", script],
+        cwd=package,
+        env=environment,
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    return set(json.loads(result.stdout))
+
+
+def test_the_runtime_is_that_of_the_template() -> None:
+    template = (ROOT / "template.yaml").read_text(encoding="utf-8")
+    assert re.findall(r"Runtime: python(\S+)", template) == [build.RUNTIME]
+
+
+@pytest.mark.parametrize("handler", ["handlers.list_conversations", "handlers.authorize"])
+def test_a_handler_loads_nothing_heavy_that_it_does_not_need(
+    python: str, package: Path, handler: str
+) -> None:
+    assert not modules(python, package, handler) & NEEDED_BY_NEITHER
+
+
+def test_the_authorizer_loads_less(python: str, package: Path) -> None:
+    assert not modules(python, package, "handlers.authorize") & NOT_BY_THE_AUTHORIZER
+
+
+def test_it_holds_byte_code_that_is_not_checked_and_no_sources(package: Path) -> None:
+    assert not [*package.rglob("*.py")]
+    files = [*package.rglob("*.pyc")]
+    assert len(files) > 500
+    flags = {int.from_bytes(file.read_bytes()[4:8], "little") for file in files}
+    assert flags == {UNCHECKED_HASH}
+
+
+def test_it_holds_nothing_that_no_call_needs(package: Path) -> None:
+    names = {str(path.relative_to(package)) for path in package.rglob("*")}
+    unneeded = r"(^|/)(tests?|docs?/.*\.css|.*\.dist-info|.*\.pyi|.*swagger-ui.*|__pycache__)(/|$)"
+    assert not [name for name in names if re.search(unneeded, name)]
+    services = {path.name for path in (package / "botocore" / "data").iterdir() if path.is_dir()}
+    assert services == {"dynamodb"}
+    assert sum(path.stat().st_size for path in package.rglob("*") if path.is_file()) < 15e6
+
+
+def test_what_a_lazy_package_passes_on_is_still_there(python: str, package: Path) -> None:
+    script = """
+import aws_lambda_powertools.event_handler as handlers
+import aws_lambda_powertools.utilities.data_classes as events
+for module in (handlers, events):
+    for name in module.__all__:
+        getattr(module, name)
+"""
+    subprocess.run([python, "-c", script], cwd=package, check=True)  # noqa: S603 - our own script
+
+
+def test_the_same_sources_make_the_same_bytes(package: Path, tmp_path: Path) -> None:
+    assert digest(make(tmp_path)) == digest(package)
+
+
+def digest(package: Path) -> str:
+    """All that a zip file would hold of it: names, modes, times and contents."""
+    found = sha256()
+    for path in sorted(package.rglob("*")):
+        stat = path.stat()
+        found.update(f"{path.relative_to(package)} {stat.st_mode} {stat.st_mtime}".encode())
+        found.update(path.read_bytes() if path.is_file() else b"")
+    return found.hexdigest()
+
+
+def test_it_is_built_for_the_other_processor_too(python: str, tmp_path: Path) -> None:
+    assert python
+    libraries = [file.name for file in make(tmp_path, "arm64").rglob("*.so")]
+    assert libraries
+    assert all(name.endswith("-aarch64-linux-gnu.so") for name in libraries)
+
+
+def test_a_wheel_with_another_hash_is_refused(python: str, tmp_path: Path) -> None:
+    assert python
+    shutil.copytree(ROOT / "ops", tmp_path / "ops")
+    shutil.copytree(ROOT / "src", tmp_path / "src")
+    lock = tmp_path / "src" / "requirements.txt"
+    text = lock.read_text(encoding="utf-8")
+    lock.write_text(re.sub(r"sha256:[0-9a-f]{8}", "sha256:00000000", text), encoding="utf-8")
+    with pytest.raises(subprocess.CalledProcessError) as refused:
+        make(tmp_path / "package", "arm64", tmp_path)
+    assert b"THESE PACKAGES DO NOT MATCH THE HASHES" in refused.value.stderr
+
+
+@pytest.mark.skipif("ARTIFACT" not in os.environ, reason="Not `make test-artifact`")
+def test_the_handlers_under_test_are_those_of_the_package() -> None:
+    assert handlers.__path__ == [str(Path(os.environ["ARTIFACT"]).resolve() / "handlers")]
+    assert {path.suffix for path in Path(handlers.__path__[0]).iterdir()} == {".pyc"}

@@ -1,0 +1,308 @@
+"""The reference says what the code does: OpenAPI, Markdown and the contract name the same."""
+
+import copy
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from openapi_spec_validator import validate
+
+from handlers.problems import STATUS
+from ops.local import template
+from ops.local.docs_site import DOCS
+from ops.local.template import ROOT
+from ops.reference import openapi, pages
+
+DOCUMENT = openapi.document()
+OPERATION = DOCUMENT["paths"][openapi.PATH]["get"]
+PARAMETERS = {own["name"]: own for own in OPERATION["parameters"]}
+QUERY = {name: own["schema"] for name, own in PARAMETERS.items() if own["in"] == "query"}
+HEADERS = {name for name, own in PARAMETERS.items() if own["in"] == "header"} | {"x-api-key"}
+CODES = {
+    (int(status), code)
+    for status, response in OPERATION["responses"].items()
+    if "application/problem+json" in response.get("content", {})
+    for code in response["content"]["application/problem+json"]["schema"]["properties"]["error"][
+        "properties"
+    ]["code"]["enum"]
+}
+RESPONSE_HEADERS = {
+    name for response in OPERATION["responses"].values() for name in response["headers"]
+}
+# Only the gateway answers with these, to what is hardly a request of this API.
+OF_THE_GATEWAY = {
+    (400, "bad_request"),
+    (400, "invalid_body"),
+    (413, "request_too_large"),
+    (415, "unsupported_media_type"),
+}
+CONTRACTS = {DOCS / "contract.md": CODES}
+if (shared := ROOT.parent / "shared" / "CONTRACT.md").exists():
+    CONTRACTS[shared] = CODES - OF_THE_GATEWAY
+
+
+@pytest.mark.parametrize("name", pages.files())
+def test_the_committed_reference_is_what_the_code_generates(name: str) -> None:
+    assert (DOCS / name).read_text() == pages.files()[name], "run `make openapi`"
+
+
+def test_what_is_written_is_written_once(tmp_path: Path) -> None:
+    assert {file.name for file in pages.write(tmp_path)} == set(pages.files())
+    (tmp_path / "errors.md").write_text("old")
+    assert pages.write(tmp_path) == [tmp_path / "errors.md"]
+    assert pages.write(tmp_path) == []
+
+
+def test_it_is_valid_openapi() -> None:
+    validate(DOCUMENT)
+
+
+def test_its_version_is_the_projects() -> None:
+    assert f'\nversion = "{DOCUMENT["info"]["version"]}"\n' in (ROOT / "pyproject.toml").read_text()
+
+
+def test_it_says_nothing_of_answers_that_the_api_does_not_give() -> None:
+    assert "ValidationError" not in json.dumps(DOCUMENT)
+    assert "422" not in OPERATION["responses"]
+
+
+def test_its_error_codes_are_those_of_the_handlers_and_of_the_gateway() -> None:
+    bodies = [json.loads(own.body) for own in template.load().api.gateway_responses.values()]
+    of_the_gateway = {(body["status"], body["error"]["code"]) for body in bodies}
+    assert {(status, code) for code, status in STATUS.items()} | of_the_gateway == CODES
+
+
+# What changed since the last release
+
+
+def changes(tmp_path: Path, document: dict[str, Any]) -> tuple[int, str]:
+    """Whether clients of the last release would break, and why."""
+    changed = tmp_path / "openapi.json"
+    changed.write_text(json.dumps(document))
+    console = Path(sys.executable).with_name("specshift")
+    arguments = ("diff", str(DOCS / "released" / "openapi.json"), str(changed))
+    options = ("--fail-on", "warning", "--format", "markdown")
+    done = subprocess.run(  # noqa: S603
+        (console, *arguments, *options), capture_output=True, text=True, check=False
+    )
+    return done.returncode, done.stdout + done.stderr
+
+
+def test_clients_of_the_last_release_do_not_break(tmp_path: Path) -> None:
+    code, reason = changes(tmp_path, DOCUMENT)
+    assert code == 0, reason
+
+
+def _remove_parameter(operation: dict[str, Any]) -> None:
+    operation["parameters"] = [own for own in operation["parameters"] if own["name"] != "limit"]
+
+
+def _narrow_bound(operation: dict[str, Any]) -> None:
+    (limit,) = (own for own in operation["parameters"] if own["name"] == "limit")
+    limit["schema"]["maximum"] = 500
+
+
+def _require_parameter(operation: dict[str, Any]) -> None:
+    (agent,) = (own for own in operation["parameters"] if own["name"] == "agentId")
+    agent["required"] = True
+
+
+def _remove_status(operation: dict[str, Any]) -> None:
+    del operation["responses"]["304"]
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        (_remove_parameter, "limit"),
+        (_narrow_bound, "500"),
+        (_require_parameter, "agentId"),
+        (_remove_status, "304"),
+    ],
+)
+def test_an_incompatible_change_is_found_and_named(
+    tmp_path: Path, change: Callable[[dict[str, Any]], None], named: str
+) -> None:
+    document = copy.deepcopy(DOCUMENT)
+    change(document["paths"][openapi.PATH]["get"])
+    code, reason = changes(tmp_path, document)
+    assert code == 1
+    assert named in reason
+
+
+def test_a_field_that_vanishes_is_found_and_named(tmp_path: Path) -> None:
+    document = copy.deepcopy(DOCUMENT)
+    schema = document["components"]["schemas"]["Conversation"]
+    del schema["properties"]["agentId"]
+    schema["required"].remove("agentId")
+    code, reason = changes(tmp_path, document)
+    assert code == 1
+    assert "agentId" in reason
+
+
+# The contract's tables
+
+
+def rows(text: str, head: str) -> Iterator[tuple[list[str], str]]:
+    """The names in the first column of the table with this head, and the rest of each row."""
+    table = text.partition(f"\n| {head} |")[2].partition("\n\n")[0]
+    for line in table.splitlines()[2:]:
+        first, _, rest = line.strip("| ").partition(" | ")
+        yield re.findall("`([^`:;]+)[^`]*`", first), rest
+
+
+@pytest.fixture(params=CONTRACTS, ids=lambda path: path.name)
+def contract(request: pytest.FixtureRequest) -> Path:
+    assert isinstance(request.param, Path)
+    return request.param
+
+
+def test_the_contract_names_the_same_parameters_and_bounds(contract: Path) -> None:
+    said = {
+        name: rest
+        for names, rest in rows(contract.read_text(), "query parameter | meaning")
+        for name in names
+    }
+    assert set(said) == set(QUERY)
+    assert f"{QUERY['limit']['minimum']} to {QUERY['limit']['maximum']}" in said["limit"]
+    for name in ("sort", "messages"):
+        values = re.findall("`([^`]+)`", said[name])
+        assert set(values) == set(QUERY[name]["enum"])
+        assert f"`{QUERY[name]['default']}` (default" in said[name]
+    times = {name for name, schema in QUERY.items() if schema.get("format") == "date-time"}
+    assert times == {name for name in said if name.endswith(("Ge", "Lt"))}
+    assert not any(PARAMETERS[name]["required"] for name in QUERY)
+
+
+def test_the_contract_names_the_same_request_headers(contract: Path) -> None:
+    said = {
+        names[0]: rest
+        for names, rest in rows(contract.read_text(), "part | rule")
+        if names and names[0].startswith("x-")
+    }
+    assert set(said) | {"If-None-Match"} == HEADERS
+    assert f"`{PARAMETERS['x-workspace-id']['schema']['pattern']}`" in said["x-workspace-id"]
+    assert all(rest.startswith("required") for rest in said.values())
+    assert PARAMETERS["x-workspace-id"]["required"]
+    assert DOCUMENT["components"]["securitySchemes"]["apiKey"]["name"] in said
+    assert "`If-None-Match`" in contract.read_text()
+
+
+def test_the_contract_names_the_same_fields(contract: Path) -> None:
+    table = list(rows(contract.read_text(), "field | type"))
+    said = [name for names, _ in table for name in names]
+    schemas = DOCUMENT["components"]["schemas"]
+    assert said == [
+        *("_id", "userId", "pathwayId", "agentId", "customer", "messages"),
+        *("createdAt", "updatedAt"),
+    ]
+    assert set(said) == set(schemas["Conversation"]["properties"])
+    for field, schema in (("customer", "Customer"), ("messages", "Message")):
+        (rest,) = (rest for names, rest in table if names == [field])
+        assert re.findall("`([^`]+)`", rest) == list(schemas[schema]["properties"])
+
+
+def test_the_contract_names_the_same_response_headers(contract: Path) -> None:
+    text = contract.read_text()
+    said = {name for names, _ in rows(text, "response header | when") for name in names}
+    errors = text.partition("\n## Errors")[2]
+    said |= {name for name in ("WWW-Authenticate", "Retry-After") if f"`{name}" in errors}
+    assert said == RESPONSE_HEADERS
+
+
+def test_the_contract_names_the_same_statuses_and_error_codes(contract: Path) -> None:
+    text = contract.read_text()
+    said = {
+        (int(line.group(1)), code)
+        for line in re.finditer(r"^\| (\d{3}) \| ([^|]+) \|", text, re.MULTILINE)
+        for code in re.findall("`([^`]+)`", line.group(2))
+    }
+    assert said == CONTRACTS[contract]
+    statuses = {int(status) for status in OPERATION["responses"]}
+    assert statuses == {200, 304} | {status for status, _ in CODES}
+
+
+# What the pages name
+
+PAGES = sorted(
+    {*(ROOT / "docs").rglob("*.md"), DOCS / "llms.txt", ROOT / "README.md", ROOT / "CHANGELOG.md"}
+)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_a_page_names_no_parameter_header_or_code_that_does_not_exist(page: Path) -> None:
+    text = page.read_text()
+    known = HEADERS | RESPONSE_HEADERS | {"Accept-Encoding", "Content-Type"}
+    named = set(re.findall(r"`((?:[xX]|[A-Z][a-zA-Z]+)-[a-zA-Z-]+)[`:]", text))
+    assert named <= known
+    assert set(re.findall(r"urn:problem:conversations:(\w+)", text)) <= {code for _, code in CODES}
+    assert set(re.findall(r'"code": "(\w+)"', text)) <= {code for _, code in CODES}
+    for query in re.findall(r"/v1/api/conversations\?([\w.=&%:+-]+)", text):
+        assert {pair.partition("=")[0] for pair in query.split("&")} <= set(QUERY)
+    assert set(re.findall(r"`([a-z]\w+)=[^\"`]", text)) <= set(QUERY)
+    times = re.findall(r"\b((?:created|updated)At\w*)", text)
+    assert set(times) <= {"createdAt", "updatedAt", *QUERY}
+
+
+def test_the_pages_name_every_parameter_header_field_and_code() -> None:
+    page = (DOCS / "get-all-conversations.md").read_text()
+    errors = (DOCS / "errors.md").read_text()
+    fields = {
+        name
+        for schema in DOCUMENT["components"]["schemas"].values()
+        for name in schema["properties"]
+    }
+    for name in {*QUERY, *HEADERS, *RESPONSE_HEADERS}:
+        assert f"| `{name}` |" in page
+    for name in fields:
+        assert re.search(rf"\| `[\w\[\].]*\b{name}` \|", page) or f"`{name}`" in page
+    for status, code in CODES:
+        assert f"| {status} | [`{code}`](errors.md#{code}) |" in page
+        section = errors.partition(f"\n## {code}\n")[2].partition("\n## ")[0]
+        assert f"{status} " in section
+        assert f"`urn:problem:conversations:{code}`" in section
+
+
+def test_everything_that_the_original_page_says_is_in_ours() -> None:
+    original = (ROOT / "tests" / "support" / "original.md").read_text()
+    page = (DOCS / "get-all-conversations.md").read_text()
+    described = re.findall(
+        r'<(?:Response|Param)Field (?:name|header|body)="(.+?)" type="(.+?)".*?>\s+(.+)', original
+    )
+    assert len(described) == 12
+    for name, kind, description in described:
+        assert re.search(rf"\| `(\w+\.)?{name}` \| {kind}\b.* \| {re.escape(description)}", page)
+    assert "| `x-workspace-id` | string, `^[A-Za-z0-9_-]{1,64}$`, required |" in page
+    for heading in ("title: '(.+)'", "api: '(.+)'", "description: '(.+)'"):
+        (said,) = re.findall(heading, original)
+        assert said in page
+    (example,) = re.findall("```json\n(.+?)\n```", original, re.DOTALL)
+    assert example in page
+    (for_agents,) = re.findall("^> .+$", original, re.MULTILINE)
+    assert for_agents.replace("/llms.txt", "llms.txt") in page
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_the_links_of_a_page_lead_somewhere(page: Path) -> None:
+    served = {
+        "/docs": "docs/reference/llms.txt",
+        "/openapi.json": "docs/reference/openapi.json",
+    }
+    for target in re.findall(r"\]\(([^)\s]+)\)", page.read_text()):
+        if "://" in target:
+            continue
+        path, _, anchor = target.partition("#")
+        start = ROOT if path.startswith("/") else page.parent
+        path = served.get(path, path.replace("/docs/", "docs/reference/"))
+        file = start / path.lstrip("/") if path else page
+        assert file.exists(), target
+        headings = re.findall("^#+ (.+)$", file.read_text(), re.MULTILINE) if anchor else []
+        anchors = {
+            re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings
+        }
+        assert not anchor or anchor in anchors, target
