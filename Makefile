@@ -16,22 +16,26 @@ help: ## Show this list
 run: $(BIN)/conversations ## Serve the endpoint on http://127.0.0.1, PORT=3000, with demo data
 	@$(BIN)/conversations serve --port $(PORT)
 
-test: $(BIN)/conversations $(SAM_VENV)/bin/sam $(MINISTACK_VENV)/bin/ministack ## Run all tests
-	$(BIN)/pytest --cov --ignore tests/e2e
+# Three workers for two cores, since some tests wait. CI measures coverage and takes all cases.
+test: $(BIN)/conversations $(SAM_VENV)/bin/sam $(MINISTACK_VENV)/bin/ministack ## Run the unit and integration tests
+	$(BIN)/pytest --numprocesses 3 --dist loadfile $(if $(CI),--cov) tests/unit tests/integration
 
-check: $(BIN)/conversations $(SAM_VENV)/bin/sam $(CHECKOV_VENV)/bin/checkov ## Lint, format, types, floors, template
+check: $(BIN)/conversations $(SAM_VENV)/bin/sam $(CHECKOV_VENV)/bin/checkov ## Lint, format, types, import layers, template
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(SAM) validate --lint
-	$(BIN)/pytest --quiet tests/unit/test_template.py
+	$(BIN)/pytest --quiet tests/template
 
-.PHONY: e2e fuzz load smoke audit sbom
+.PHONY: e2e faults fuzz load smoke audit sbom
 e2e: $(BIN)/conversations $(SAM_VENV)/bin/sam $(MINISTACK_VENV)/bin/ministack ## Deploy template.yaml onto an emulator of AWS, use it over HTTP, remove it
 	$(BIN)/pytest tests/e2e
 
-fuzz: $(BIN)/conversations ## Send N=… made-up requests to the endpoint; make test sends 5,000
+faults: $(BIN)/conversations $(MINISTACK_VENV)/bin/ministack ## Put every fault before DynamoDB, and write docs/faults.md
+	WRITE_FAULTS=1 $(BIN)/pytest tests/integration/test_faults.py
+
+fuzz: $(BIN)/conversations ## Send N=… made-up requests to the endpoint; CI sends 5,000
 	FUZZ_REQUESTS=$(or $(N),50000) $(BIN)/pytest tests/integration/test_fuzz.py
 
 load: $(BIN)/conversations $(MINISTACK_VENV)/bin/ministack ## Load the local API for SECONDS=…, and say how it bears it
@@ -40,8 +44,8 @@ load: $(BIN)/conversations $(MINISTACK_VENV)/bin/ministack ## Load the local API
 smoke: $(BIN)/conversations ## Check a deployment in ten seconds: URL=… KEY=… WORKSPACE=…
 	@$(BIN)/python -m ops.smoke
 
-audit: $(AUDIT_VENV)/bin/pip-audit ## Look up known vulnerabilities of what ships
-	@$(AUDIT_VENV)/bin/python ops/package/audit.py $<
+audit: $(AUDIT_VENV)/bin/pip-audit ## Look up known vulnerabilities of what ships; fails where it cannot know
+	$< --strict --require-hashes --disable-pip --progress-spinner off --requirement src/requirements.txt
 
 sbom: $(AUDIT_VENV)/bin/pip-audit ## Write build/sbom.json: what ships, as CycloneDX
 	@mkdir -p build
@@ -94,14 +98,14 @@ $(SAM_VENV)/bin/sam $(MINISTACK_VENV)/bin/ministack $(CHECKOV_VENV)/bin/checkov 
 	@touch $@
 
 .PHONY: openapi contract
-openapi: $(BIN)/conversations ## Write docs/ anew from the code
+openapi: $(BIN)/conversations ## Write docs/reference/ anew from the code
 	@$(BIN)/conversations openapi
 
-contract: $(BIN)/conversations ## Run the clients made of docs/openapi.json against the local API
+contract: $(BIN)/conversations ## Run the clients made of docs/reference/openapi.json against the local API
 	$(BIN)/pytest tests/contract
 
-# Without node its tests are skipped.
-test: tests/contract/node_modules examples/node_modules
+# Without npm the tests that need it are skipped.
+test: examples/node_modules
 contract: tests/contract/node_modules
 tests/contract/node_modules examples/node_modules: %/node_modules: %/package-lock.json
 	@if command -v npm >/dev/null; then npm ci --prefix $(@D) --silent --no-audit --no-fund && touch $@; \
@@ -114,9 +118,9 @@ bench: $(BIN)/conversations ## Measure the endpoint beside its peers, and write 
 ARTIFACT := $(CURDIR)/build/artifact
 ARTIFACT_VENV := .venv-artifact
 # The other integration tests are of the console, which is not in the package; so is fuzz's server.
-ARTIFACT_TESTS = $(addprefix tests/unit/, ops/package/test_build.py handlers/test_response.py storage/test_shortcut.py handlers/test_warm_up.py) \
+ARTIFACT_TESTS = $(addprefix tests/unit/, handlers/test_response.py storage/test_shortcut.py handlers/test_warm_up.py) \
 	$(addprefix tests/integration/test_, \
-	authorize.py faults.py fuzz.py isolation.py list_conversations.py strict_dynamodb.py sync.py) \
+	authorize.py faults.py fuzz.py isolation.py list_conversations.py package.py strict_dynamodb.py sync.py) \
 	--deselect tests/integration/test_fuzz.py::test_no_bytes_bring_the_server_down_or_out_of_its_shape
 test-artifact: $(BIN)/conversations $(MINISTACK_VENV)/bin/ministack ## Test the handlers out of the package that sam build makes
 	@if python=$$($(BIN)/python -c 'from ops.package.build import runtime_python as p; print(p())'); then set -e; \
@@ -126,5 +130,5 @@ test-artifact: $(BIN)/conversations $(MINISTACK_VENV)/bin/ministack ## Test the 
 	export VIRTUAL_ENV=$(ARTIFACT_VENV); \
 	$(BIN)/uv pip install --quiet --require-hashes --requirement requirements/dev.txt; \
 	$(BIN)/uv pip install --quiet --no-deps --no-build-isolation --editable .; \
-	ARTIFACT=$(ARTIFACT) PYTHONPATH=$(ARTIFACT) $(ARTIFACT_VENV)/bin/pytest $(ARTIFACT_TESTS); \
+	ARTIFACT=$(ARTIFACT) PYTHONPATH=$(ARTIFACT) $(ARTIFACT_VENV)/bin/pytest --numprocesses 3 --dist loadfile $(ARTIFACT_TESTS); \
 	else echo "test-artifact is skipped"; fi

@@ -3,13 +3,15 @@
 import json
 import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from dataclasses import replace
+from dataclasses import fields, replace
 from hashlib import sha256
 
 from domain.errors import InvalidCursorError
 from storage.query import ConversationQuery, Partition, Position
 
 _VERSION = 1
+_FILTERS = ("sort", "agent_id", "pathway_id", "created_at", "updated_at")
+_FREE = frozenset({"after", "limit", "messages"})  # may change from page to page
 _KEY = re.compile(r"[ -~]{1,1024}")  # AWS limit of a sort key: 1,024 bytes
 
 
@@ -19,10 +21,12 @@ def encode(position: Position, partition: Partition, query: ConversationQuery) -
     Its digest covers partition, sort, filters and position: a cursor of another question, or a
     tampered one, shows. It needs no secret, since every read is within the caller's partition.
     """
-    question = (
-        *(_VERSION, partition, position, query.sort, query.agent_id, query.pathway_id),
-        *(query.created_at, query.updated_at),
-    )
+    question = [_VERSION, partition, position, *(getattr(query, name) for name in _FILTERS)]
+    # A filter added later counts only where it is used, so that cursors handed out before hold.
+    for field in fields(query):
+        value = getattr(query, field.name)
+        if field.name not in _FREE.union(_FILTERS) and value != field.default:
+            question.append([field.name, value])
     digest = sha256(json.dumps(question).encode()).hexdigest()[:16]
     return urlsafe_b64encode(json.dumps([digest, *position]).encode()).decode().rstrip("=")
 

@@ -3,7 +3,6 @@
 import json
 import os
 import random
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -20,8 +19,9 @@ from ops.local.environment import environment
 from ops.local.server import LocalApi
 from storage.conversations import ConversationTable
 from storage.dynamodb import client
-from tests.conftest import put_many
 from tests.support.api import Answer, assert_problem, conversation
+from tests.support.needs import executable
+from tests.support.tables import put_many
 
 KEY = KEYS[0].key
 HEADERS = {"x-api-key": KEY, "x-workspace-id": "demo-mine"}
@@ -142,8 +142,7 @@ def test_requests_reads_the_gzip_answer(local: LocalApi, whole: bytes) -> None:
 
 
 def test_curl_reads_the_gzip_answer(local: LocalApi, whole: bytes) -> None:
-    if not (curl := shutil.which("curl")):
-        pytest.skip("curl is not on this machine")
+    curl = executable("curl")
     lines = [f"-H{name}: {value}" for name, value in HEADERS.items()]
     command = [curl, "-sS", "--compressed", *lines, local.endpoint]
     assert subprocess.run(command, capture_output=True, check=True).stdout == whole  # noqa: S603
@@ -155,8 +154,7 @@ def test_curl_reads_the_gzip_answer(local: LocalApi, whole: bytes) -> None:
 
 
 def test_node_s_fetch_reads_the_gzip_answer(local: LocalApi, whole: bytes) -> None:
-    if not (node := shutil.which("node")):
-        pytest.skip("Node is not on this machine")
+    node = executable("node")
     script = """
         const [url, headers] = process.argv.slice(1);
         const response = await fetch(url, {headers: JSON.parse(headers)});

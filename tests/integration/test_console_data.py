@@ -21,8 +21,8 @@ from handlers import authorize
 from ops.cli import app
 from storage.api_keys import ApiKeyTable
 from storage.conversations import ConversationTable
-from tests.conftest import put
 from tests.support.api import DOCUMENTED, DOCUMENTED_USER, conversation
+from tests.support.tables import put
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient

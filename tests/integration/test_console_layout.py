@@ -14,6 +14,7 @@ import pytest
 from ops.local import server
 from ops.local.demo import KEYS
 from tests.support.api import conversation
+from tests.support.needs import executable
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 NODE = shutil.which("node")
@@ -32,10 +33,9 @@ def test_the_example_s_lock_names_no_address() -> None:
 
 @pytest.fixture(scope="module")
 def local() -> Iterator[server.LocalApi]:
-    if not NODE:
-        pytest.skip("Node is not installed")
-    if not (EXAMPLES / "node_modules" / "@aws-sdk").exists():
-        pytest.skip("the example's AWS SDK is not installed: npm ci --prefix examples")
+    node = executable("node")
+    assert node
+    assert (EXAMPLES / "node_modules" / "@aws-sdk").exists(), "`make test` installs it"
     with server.running() as api:
         yield api
 

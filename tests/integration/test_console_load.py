@@ -20,10 +20,11 @@ from typer.testing import CliRunner, Result
 from ops.cli import app
 from ops.tables.conversations import Bulk
 from storage.conversations import ConversationTable
-from tests.conftest import put
 from tests.support import data as generate
 from tests.support.api import DOCUMENTED, DOCUMENTED_USER, Api, conversation
+from tests.support.budget import examples
 from tests.support.strategies import conversations
+from tests.support.tables import put
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -412,7 +413,7 @@ def test_every_script_survives_from_the_file_to_the_client(
 WORKSPACES = count()
 
 
-@settings(max_examples=15)
+@settings(max_examples=examples(15))
 @given(st.lists(conversations, min_size=1, max_size=5, unique_by=lambda one: one["_id"]))
 def test_loading_what_was_exported_gives_back_what_was_stored(given_: list[dict[str, Any]]) -> None:
     first, second = (f"workspace-{next(WORKSPACES)}" for _ in range(2))

@@ -20,8 +20,9 @@ from ops.local.docs_site import DOCS
 from ops.local.server import LocalApi
 from ops.reference import errors as problems
 from storage.conversations import ConversationTable
-from tests.conftest import put
 from tests.support.api import DOCUMENTED, Api, assert_problem
+from tests.support.needs import missing
+from tests.support.tables import put
 
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 OPTIONS = (
@@ -40,7 +41,7 @@ def local() -> Iterator[LocalApi]:
 @pytest.fixture
 def browser(tmp_path: Path) -> Iterator[webdriver.Chrome]:
     if not (CHROMIUM and DRIVER):
-        pytest.skip("no chromium and chromedriver: `apt-get install chromium chromium-driver`")
+        missing("chromium")
     options = webdriver.ChromeOptions()
     options.binary_location = CHROMIUM
     for option in (*OPTIONS, f"--user-data-dir={tmp_path}"):

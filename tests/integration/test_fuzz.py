@@ -23,7 +23,6 @@ from hypothesis import strategies as st
 from ops.local import demo
 from storage.conversations import ConversationTable
 from storage.document import MAX_JSON_BYTES
-from tests.conftest import embedded_dynamodb, put
 from tests.support.api import (
     DOCUMENTED_USER,
     EVENTS,
@@ -33,7 +32,9 @@ from tests.support.api import (
     conversation,
     play,
 )
+from tests.support.budget import examples
 from tests.support.emulators import free_port
+from tests.support.tables import embedded_dynamodb, put
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -43,7 +44,7 @@ else:
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
-REQUESTS = int(os.environ.get("FUZZ_REQUESTS", "5000"))
+REQUESTS = int(os.environ.get("FUZZ_REQUESTS", examples(5000)))
 CPU_SECONDS = 1.0  # of one request, whatever it holds
 SECRET = "tk_SecretKeyThatNobodyMayEverSee00"
 EVENT = json.loads((EVENTS / "list.json").read_text())

@@ -18,8 +18,9 @@ from domain.api_key import ApiKey, generate, hash_of
 from handlers import authorize
 from storage.api_keys import ApiKeyTable
 from storage.conversations import ConversationTable
-from tests.conftest import embedded_dynamodb, put
 from tests.support.api import EVENTS, Answer, Context, assert_problem, conversation, play
+from tests.support.budget import examples
+from tests.support.tables import embedded_dynamodb, put
 
 CACHE_SECONDS = 60  # ReauthorizeEvery in template.yaml
 EVENT = json.loads((EVENTS / "list.json").read_text())
@@ -165,4 +166,4 @@ class Isolation(RuleBasedStateMachine):
 
 
 TestIsolation = Isolation.TestCase
-TestIsolation.settings = settings(max_examples=30, stateful_step_count=30)
+TestIsolation.settings = settings(max_examples=examples(30), stateful_step_count=30)

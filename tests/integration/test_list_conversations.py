@@ -15,7 +15,6 @@ from domain.errors import ConversationTooLargeError, StoreRequestError
 from handlers import list_conversations
 from storage.conversations import ConversationTable
 from storage.dynamodb import client
-from tests.conftest import embedded_dynamodb, put, put_many
 from tests.support.api import (
     DOCUMENTED,
     DOCUMENTED_USER,
@@ -26,6 +25,8 @@ from tests.support.api import (
     conversation,
     play,
 )
+from tests.support.budget import examples
+from tests.support.tables import embedded_dynamodb, put, put_many
 
 
 def test_the_documented_example_comes_back_byte_for_byte(
@@ -95,7 +96,7 @@ def test_without_a_caller_nobody_s_data_is_shown(
     assert '"InvalidCallers":[1.0]' in output()
 
 
-@settings(max_examples=50)
+@settings(max_examples=examples(50))
 @given(st.data())
 def test_no_mix_of_ids_shows_a_caller_what_is_not_theirs(data: st.DataObject) -> None:
     users = ["a", "b", "ab", "a b", "demo", "A", "a-b", "a'b", 'a"b', "a\\b"]

@@ -17,8 +17,9 @@ from domain.timestamp import to_instant
 from handlers import list_conversations
 from storage.conversations import ConversationTable
 from storage.dynamodb import client
-from tests.conftest import TABLES, put
 from tests.support.api import DOCUMENTED_USER, Answer, Api, conversation
+from tests.support.budget import examples
+from tests.support.tables import TABLES, put
 
 
 @pytest.fixture(scope="module")
@@ -104,7 +105,7 @@ def expected(conversations: list[dict[str, Any]], question: dict[str, str]) -> l
     return [made["_id"] for made in chosen]
 
 
-@settings(max_examples=150)
+@settings(max_examples=examples(150))
 @given(stored, sorts, bounds, filters, st.integers(1, 5))
 def test_the_pages_together_are_the_whole_list_in_order(
     strict: ConversationTable,
@@ -151,7 +152,7 @@ def walk(
     pytest.fail("the pages have no end")
 
 
-@settings(max_examples=100)
+@settings(max_examples=examples(100))
 @given(
     stored, st.sampled_from(["createdAt", "-createdAt", "updatedAt"]), st.integers(1, 3), st.data()
 )

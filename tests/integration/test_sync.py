@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 
 from handlers import list_conversations
 from storage.conversations import ConversationTable
-from tests.conftest import embedded_dynamodb, put
 from tests.support.api import Api, conversation
+from tests.support.budget import examples
+from tests.support.tables import embedded_dynamodb, put
 
 README = Path(__file__).parents[2] / "README.md"
 START = datetime(2024, 12, 1, tzinfo=UTC)
@@ -63,7 +64,7 @@ def over_http(api: Api) -> httpx.Client:
     return httpx.Client(transport=httpx.MockTransport(answer), base_url="https://api.example")
 
 
-@settings(max_examples=15)
+@settings(max_examples=examples(15))
 @given(st.integers(0, 2**32), st.integers(1, 3))
 def test_the_loop_of_the_readme_misses_no_update(seed: int, page: int) -> None:
     random = Random(seed)  # noqa: S311 - hypothesis chooses the seed

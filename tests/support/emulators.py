@@ -8,8 +8,6 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-import pytest
-
 ROOT = Path(__file__).parents[2]
 BIN = ROOT / os.environ.get("MINISTACK_VENV", ".venv-ministack") / "bin"
 CREDENTIALS = {
@@ -44,8 +42,7 @@ def microburst(upstream: str) -> Iterator[str]:
 def _running(
     name: str, port: int, *arguments: str, settings: Mapping[str, str] | None = None
 ) -> Iterator[str]:
-    if not (BIN / name).exists():
-        pytest.skip(f"{name} is not installed: `make test` installs it")
+    assert (BIN / name).exists(), f"{name} is not installed: `make test` installs it"
     with subprocess.Popen(  # noqa: S603 - our own emulators
         [BIN / name, *arguments],
         env={**os.environ, **CREDENTIALS, **(settings or {})},
@@ -68,7 +65,7 @@ def _wait(port: int, process: "subprocess.Popen[bytes]") -> None:
         with suppress(OSError), socket.create_connection(("127.0.0.1", port)):
             return
         time.sleep(0.1)
-    pytest.fail(f"{process.args!r} does not answer")
+    raise AssertionError(f"{process.args!r} does not answer")
 
 
 def free_port() -> int:

@@ -1,6 +1,6 @@
 import json
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from dataclasses import replace
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import pytest
@@ -100,3 +100,65 @@ def test_a_cursor_names_no_partition() -> None:
     content = urlsafe_b64decode(made + "=" * (-len(made) % 4)).decode()
     assert "demo" not in content
     assert "674e29976b6acbac106d2651" not in content
+
+
+STORED = {
+    "-createdAt": (
+        "WyJkMjEzZjBkM2E1YmQ1MTAzIiwgIjIwMjQtMTItMDFUMDg6NDU6MDAuMDAwWiM2NzVjOGUzNjg4MjRhYTVm"
+        "MTMwYjk0ZDYiXQ"
+    ),
+    "createdAt": (
+        "WyI3MWFhYTNlZDlhOWI5NWY3IiwgIjIwMjQtMTItMDFUMDg6NDU6MDAuMDAwWiM2NzVjOGUzNjg4MjRhYTVm"
+        "MTMwYjk0ZDYiXQ"
+    ),
+    "-updatedAt": (
+        "WyJiMGY3NWYzODU0ZDFlNGRhIiwgIjIwMjQtMTItMDFUMDg6NDU6MDAuMDAwWiM2NzVjOGUzNjg4MjRhYTVm"
+        "MTMwYjk0ZDYiLCAiMjAyNC0xMi0wMVQwODo0NTowMC4wMDBaIzY3NWM4ZTM2ODgyNGFhNWYxMzBiOTRkNiJd"
+    ),
+    "updatedAt": (
+        "WyI4OGExMTBmYzlkNDRiMDBlIiwgIjIwMjQtMTItMDFUMDg6NDU6MDAuMDAwWiM2NzVjOGUzNjg4MjRhYTVm"
+        "MTMwYjk0ZDYiLCAiMjAyNC0xMi0wMVQwODo0NTowMC4wMDBaIzY3NWM4ZTM2ODgyNGFhNWYxMzBiOTRkNiJd"
+    ),
+}
+
+
+@pytest.mark.parametrize("sort", STORED)
+def test_a_cursor_of_0_1_0_is_still_good(sort: Any) -> None:
+    query = ConversationQuery(
+        sort=sort,
+        agent_id="agent",
+        pathway_id="pathway",
+        created_at=("2024-01-01T00:00:00.000Z", "2025-01-01T00:00:00.000Z"),
+        updated_at=("2024-01-01T00:00:00.000Z", None),
+    )
+    position = POSITION * len(query.key_names)
+    assert cursor.encode(position, HERE, query) == STORED[sort]
+    assert cursor.resume(STORED[sort], HERE, query).after == position
+
+
+def test_only_position_limit_and_messages_may_change_between_pages() -> None:
+    digested = {field.name for field in fields(ConversationQuery)} - {"after", "limit", "messages"}
+    changed: dict[str, Any] = {
+        "sort": "createdAt",
+        "agent_id": "another",
+        "pathway_id": "another",
+        "created_at": (None, "2025-01-01T00:00:00.000Z"),
+        "updated_at": (None, "2025-01-01T00:00:00.000Z"),
+    }
+    assert set(changed) == digested, "a new filter needs a value here"
+    handed_out = cursor.encode(POSITION, HERE, QUERY)
+    for name in digested:
+        assert refused(handed_out, query=replace(QUERY, **{name: changed[name]})), name
+
+
+def test_a_filter_added_later_is_covered_without_ending_older_cursors() -> None:
+    @dataclass(frozen=True, slots=True, kw_only=True)
+    class Later(ConversationQuery):
+        tag: str | None = None
+
+    handed_out = cursor.encode(POSITION, HERE, ConversationQuery())
+    assert not refused(handed_out, query=Later())
+    assert refused(handed_out, query=Later(tag="a"))
+    tagged = cursor.encode(POSITION, HERE, Later(tag="a"))
+    assert not refused(tagged, query=Later(tag="a"))
+    assert refused(tagged, query=Later(tag="b"))

@@ -34,16 +34,7 @@ CODES = {
 RESPONSE_HEADERS = {
     name for response in OPERATION["responses"].values() for name in response["headers"]
 }
-# Only the gateway answers with these, to what is hardly a request of this API.
-OF_THE_GATEWAY = {
-    (400, "bad_request"),
-    (400, "invalid_body"),
-    (413, "request_too_large"),
-    (415, "unsupported_media_type"),
-}
-CONTRACTS = {DOCS / "contract.md": CODES}
-if (shared := ROOT.parent / "shared" / "CONTRACT.md").exists():
-    CONTRACTS[shared] = CODES - OF_THE_GATEWAY
+CONTRACT = (DOCS / "contract.md").read_text()
 
 
 @pytest.mark.parametrize("name", pages.files())
@@ -156,17 +147,9 @@ def rows(text: str, head: str) -> Iterator[tuple[list[str], str]]:
         yield re.findall("`([^`:;]+)[^`]*`", first), rest
 
 
-@pytest.fixture(params=CONTRACTS, ids=lambda path: path.name)
-def contract(request: pytest.FixtureRequest) -> Path:
-    assert isinstance(request.param, Path)
-    return request.param
-
-
-def test_the_contract_names_the_same_parameters_and_bounds(contract: Path) -> None:
+def test_the_contract_names_the_same_parameters_and_bounds() -> None:
     said = {
-        name: rest
-        for names, rest in rows(contract.read_text(), "query parameter | meaning")
-        for name in names
+        name: rest for names, rest in rows(CONTRACT, "query parameter | meaning") for name in names
     }
     assert set(said) == set(QUERY)
     assert f"{QUERY['limit']['minimum']} to {QUERY['limit']['maximum']}" in said["limit"]
@@ -179,10 +162,10 @@ def test_the_contract_names_the_same_parameters_and_bounds(contract: Path) -> No
     assert not any(PARAMETERS[name]["required"] for name in QUERY)
 
 
-def test_the_contract_names_the_same_request_headers(contract: Path) -> None:
+def test_the_contract_names_the_same_request_headers() -> None:
     said = {
         names[0]: rest
-        for names, rest in rows(contract.read_text(), "part | rule")
+        for names, rest in rows(CONTRACT, "part | rule")
         if names and names[0].startswith("x-")
     }
     assert set(said) | {"If-None-Match"} == HEADERS
@@ -190,11 +173,11 @@ def test_the_contract_names_the_same_request_headers(contract: Path) -> None:
     assert all(rest.startswith("required") for rest in said.values())
     assert PARAMETERS["x-workspace-id"]["required"]
     assert DOCUMENT["components"]["securitySchemes"]["apiKey"]["name"] in said
-    assert "`If-None-Match`" in contract.read_text()
+    assert "`If-None-Match`" in CONTRACT
 
 
-def test_the_contract_names_the_same_fields(contract: Path) -> None:
-    table = list(rows(contract.read_text(), "field | type"))
+def test_the_contract_names_the_same_fields() -> None:
+    table = list(rows(CONTRACT, "field | type"))
     said = [name for names, _ in table for name in names]
     schemas = DOCUMENT["components"]["schemas"]
     assert said == [
@@ -207,22 +190,22 @@ def test_the_contract_names_the_same_fields(contract: Path) -> None:
         assert re.findall("`([^`]+)`", rest) == list(schemas[schema]["properties"])
 
 
-def test_the_contract_names_the_same_response_headers(contract: Path) -> None:
-    text = contract.read_text()
+def test_the_contract_names_the_same_response_headers() -> None:
+    text = CONTRACT
     said = {name for names, _ in rows(text, "response header | when") for name in names}
     errors = text.partition("\n## Errors")[2]
     said |= {name for name in ("WWW-Authenticate", "Retry-After") if f"`{name}" in errors}
     assert said == RESPONSE_HEADERS
 
 
-def test_the_contract_names_the_same_statuses_and_error_codes(contract: Path) -> None:
-    text = contract.read_text()
+def test_the_contract_names_the_same_statuses_and_error_codes() -> None:
+    text = CONTRACT
     said = {
         (int(line.group(1)), code)
         for line in re.finditer(r"^\| (\d{3}) \| ([^|]+) \|", text, re.MULTILINE)
         for code in re.findall("`([^`]+)`", line.group(2))
     }
-    assert said == CONTRACTS[contract]
+    assert said == CODES
     statuses = {int(status) for status in OPERATION["responses"]}
     assert statuses == {200, 304} | {status for status, _ in CODES}
 

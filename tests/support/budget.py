@@ -1,0 +1,10 @@
+"""How many cases a generated test takes: a person waits for it, CI takes what it can."""
+
+import os
+
+CI = os.environ.get("CI", "") not in ("", "false")
+
+
+def examples(in_ci: int) -> int:
+    """The cases of a hypothesis test: all of them in CI, a fifth of them for a person."""
+    return in_ci if CI else max(1, in_ci // 5)

@@ -1,0 +1,49 @@
+"""The tables of template.yaml in an embedded DynamoDB, and what tests put into them."""
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, cast
+
+from moto import mock_aws
+
+from domain.conversation import Conversation
+from handlers import authorize, list_conversations
+from ops.local.template import load
+from storage.conversations import ConversationTable, to_item
+from storage.dynamodb import client
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+TABLES = load().tables
+
+
+@contextmanager
+def embedded_dynamodb() -> "Iterator[DynamoDBClient]":
+    """An embedded DynamoDB with empty tables, and the handlers' clients pointed at it."""
+    with mock_aws():
+        dynamodb = client()
+        for name, definition in TABLES.items():
+            dynamodb.create_table(TableName=name, **definition)
+        list_conversations.table.cache_clear()
+        authorize.table.cache_clear()
+        yield dynamodb
+
+
+def put_many(
+    table: ConversationTable, conversations: list[dict[str, Any]], workspace: str = "demo"
+) -> None:
+    """Stores many conversations faster than the embedded DynamoDB takes them one by one."""
+    items = [to_item(workspace, Conversation.model_validate(given)) for given in conversations]
+    for start in range(0, len(items), 25):
+        requests = [{"PutRequest": {"Item": item}} for item in items[start : start + 25]]
+        table._client.batch_write_item(  # noqa: SLF001 - the endpoint writes nothing
+            RequestItems={table._name: cast("Any", requests)}  # noqa: SLF001
+        )
+
+
+def put(table: ConversationTable, *conversations: dict[str, Any], workspace: str = "demo") -> None:
+    """Stores conversations, given as JSON."""
+    for conversation in conversations:
+        table.put(workspace, Conversation.model_validate(conversation))
