@@ -17,7 +17,7 @@ run: $(BIN)/conversations ## Serve the endpoint on http://127.0.0.1, PORT=3000, 
 	@$(BIN)/conversations serve --port $(PORT)
 
 # Three workers for two cores, since some tests wait. CI measures coverage and takes all cases.
-test: $(BIN)/conversations $(SAM_VENV)/bin/sam $(MINISTACK_VENV)/bin/ministack ## Run the unit and integration tests
+test: $(BIN)/conversations $(MINISTACK_VENV)/bin/ministack ## Run the unit and integration tests
 	$(BIN)/pytest --numprocesses 3 --dist loadfile $(if $(CI),--cov) tests/unit tests/integration
 
 check: $(BIN)/conversations $(SAM_VENV)/bin/sam $(CHECKOV_VENV)/bin/checkov ## Lint, format, types, import layers, template
@@ -52,7 +52,7 @@ sbom: $(AUDIT_VENV)/bin/pip-audit ## Write build/sbom.json: what ships, as Cyclo
 	@$(AUDIT_VENV)/bin/python -W ignore -m cyclonedx_py requirements src/requirements.txt \
 		--pyproject pyproject.toml --output-reproducible --output-file build/sbom.json
 
-invoke: $(BIN)/conversations $(SAM_VENV)/bin/sam ## Play EVENT=events/list.json in the real runtime interface client (Linux)
+invoke: $(BIN)/conversations ## Play EVENT=events/list.json in the real runtime interface client (Linux)
 	@$(BIN)/conversations invoke $(or $(EVENT),events/list.json)
 
 lock: $(BIN)/conversations ## Renew the hash-pinned locks from pyproject.toml

@@ -10,9 +10,9 @@ from statistics import median, quantiles
 from typing import Any
 
 from benchmarks import corpus, stacks
-from benchmarks.function import Function, Invocation
 from benchmarks.stacks import Stack
 from benchmarks.store import Store, Table, to_json
+from ops.local.runtime import Invocation
 
 EVENTS = stacks.ROOT / "events"
 COLD_ROUNDS = 7
@@ -121,7 +121,7 @@ def warm(
 
 
 def _ask(
-    case: Case, running: dict[str, Function], conversations: Sequence[corpus.Conversation]
+    case: Case, running: dict[str, Process], conversations: Sequence[corpus.Conversation]
 ) -> dict[str, Samples]:
     samples: dict[str, Samples] = defaultdict(Samples)
     event = event_for(case, conversations)

@@ -11,9 +11,9 @@ from typing import Any
 from boto3.dynamodb.types import TypeSerializer
 
 from benchmarks.corpus import WORKSPACE, Conversation
-from benchmarks.function import Function
 from benchmarks.store import Item, Table, table
 from domain.conversation import Conversation as Model
+from ops.local.runtime import Process
 from ops.package.build import ARCHITECTURE, runtime_python
 from storage.conversations import to_item
 
@@ -36,9 +36,9 @@ class Stack:
     layout: str
     environment: Mapping[str, str] = field(default_factory=dict)
 
-    def start(self, store: str) -> Function:
+    def start(self, store: str) -> Process:
         """Its process, with the DynamoDB at this address."""
-        return Function(
+        return Process(
             self.command, {**_LAMBDA, **self.environment, "AWS_ENDPOINT_URL_DYNAMODB": store}
         )
 

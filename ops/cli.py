@@ -71,7 +71,7 @@ def invoke(
         Path, typer.Argument(exists=True, dir_okay=False, help="A file with one event.")
     ],
 ) -> None:
-    """Play an event of API Gateway in the real runtime of Lambda, without Docker.
+    """Play an event of API Gateway in the real runtime client of Lambda, without Docker.
 
     The answer goes to stdout, the log to stderr. The data is that of `serve`. Linux only.
 
@@ -87,7 +87,6 @@ def invoke(
             function = deployment.function_for(content)
         except (AttributeError, TypeError, ValueError) as error:
             _fail(f"{event} cannot be played: {error}.")
-        runtime.executable()
         with local.demo_data(deployment) as variables:
             answer = runtime.play(content, function, variables)
     print(json.dumps(answer, indent=2, ensure_ascii=False))
@@ -128,12 +127,11 @@ def openapi() -> None:
 def _explained() -> Iterator[None]:
     """Ends the command with one line for what its user can mend."""
     from ops.local import dynamodb as local  # noqa: PLC0415 - as in `serve`
-    from ops.local import runtime, server  # noqa: PLC0415 - as in `serve`
+    from ops.local import server  # noqa: PLC0415 - as in `serve`
 
     try:
         yield
     except (
-        runtime.NoEmulatorError,
         local.UnusableEndpointError,
         server.UnusablePortError,
     ) as error:

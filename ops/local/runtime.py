@@ -1,118 +1,217 @@
-"""One event, played in Lambda's runtime interface client inside AWS's own emulator of Lambda."""
+"""A Lambda function in the real runtime client, behind a Runtime API on this machine."""
 
-import http.client
 import json
 import os
-import platform
-import socket
+import queue
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from threading import Thread
+from types import TracebackType
+from typing import Any, Self
+from uuid import uuid4
 
+from ops.local import cloudformation
 from ops.local.environment import Variables
 from ops.local.functions import SRC
-from ops.local.template import ROOT, Function
+from ops.local.template import Function
 
-HOST = "127.0.0.1"
-_START_SECONDS = 10
-_ARCHITECTURES = {"x86_64": "x86_64", "amd64": "x86_64", "aarch64": "arm64", "arm64": "arm64"}
-
-
-class NoEmulatorError(Exception):
-    """The emulator is not there, or does not run on this machine."""
+_ARN = cloudformation.function_arn("local")
+_DEADLINE_SECONDS = 120
+_STDERR = 2
 
 
-def executable() -> Path:
-    """The emulator, which comes with the SAM CLI.
+class InvocationError(Exception):
+    """The function failed.
 
-    Raises:
-        NoEmulatorError: it is not installed, or the machine is none that it is made for.
+    Attributes:
+        answer: what the runtime client reports, as JSON with `errorType` and `errorMessage`.
     """
-    architecture = _ARCHITECTURES.get(platform.machine().lower())
-    if platform.system() != "Linux" or not architecture:
-        raise NoEmulatorError("The emulator of Lambda runs on Linux only, on x86-64 or arm64.")
-    environment = ROOT / os.environ.get("SAM_VENV", ".venv-sam")
-    name = f"samcli/local/rapid/aws-lambda-rie-{architecture}"
-    for path in environment.glob(f"lib/python*/site-packages/{name}"):
-        return path
-    raise NoEmulatorError(
-        "The SAM CLI is not installed, which brings the emulator: use make invoke."
-    )
+
+    def __init__(self, answer: bytes) -> None:
+        super().__init__(answer[:2000].decode(errors="replace"))
+        self.answer = answer
 
 
 def play(event: dict[str, Any], function: Function, variables: Variables) -> Any:  # noqa: ANN401
-    """What the function answers to the event: any JSON. Its log goes to stderr.
+    """The function's answer to one event, any JSON; its log goes to stderr.
 
     Raises:
-        NoEmulatorError: as `executable`, or it did not start.
+        RuntimeError: the process ended, or did not answer within two minutes.
     """
-    with _emulator(function, variables) as port:
-        # Not a client that would ask a proxy.
-        connection = http.client.HTTPConnection(
-            HOST, port, timeout=function.timeout + _START_SECONDS
-        )
-        with closing(connection):
-            connection.request(
-                "POST", "/2015-03-31/functions/function/invocations", json.dumps(event)
-            )
-            return json.loads(connection.getresponse().read())
-
-
-@contextmanager
-def _emulator(function: Function, variables: Variables) -> Iterator[int]:
-    """Runs the emulator; yields its port."""
-    port, runtime_port = _free_ports()
-    client = (sys.executable, "-m", "awslambdaric", function.handler)
-    process = subprocess.Popen(  # noqa: S603 - our own arguments
-        [
-            *(executable(), "--log-level", "error"),
-            *("--runtime-interface-emulator-address", f"{HOST}:{port}"),
-            *("--runtime-api-address", f"{HOST}:{runtime_port}"),
-            *client,
-        ],
-        cwd=SRC,
-        env=_environment(function, variables),
-        stdin=subprocess.DEVNULL,
-        stdout=2,  # stdout is for the answer
-    )
-    try:
-        _wait_for(port, process)
-        yield port
-    finally:
-        process.terminate()  # it ends the client, too
-        process.wait()
-
-
-def _environment(function: Function, variables: Variables) -> dict[str, str]:
-    given = {
+    environment = {
         **os.environ,
         **function.variables,
         "AWS_LAMBDA_FUNCTION_TIMEOUT": str(function.timeout),
         "AWS_LAMBDA_FUNCTION_VERSION": "$LATEST",
+        "PYTHONPATH": str(SRC),
         **variables,
     }
-    return {name: value for name, value in given.items() if value is not None}
+    given = {name: value for name, value in environment.items() if value is not None}
+    command = (sys.executable, "-m", "awslambdaric", function.handler)
+    try:
+        with Process(command, given, stdout=_STDERR) as process:
+            return json.loads(process.invoke(json.dumps(event).encode()).answer)
+    except InvocationError as error:
+        return json.loads(error.answer)
 
 
-def _free_ports() -> tuple[int, int]:
-    with socket.socket() as one, socket.socket() as other:
-        one.bind((HOST, 0))
-        other.bind((HOST, 0))
-        return one.getsockname()[1], other.getsockname()[1]
+@dataclass(frozen=True)
+class Invocation:
+    """What a function answered, and what that took.
+
+    Attributes:
+        cpu: seconds of processor, of all threads, until it asked for the next event.
+        wall: seconds until its answer was here.
+    """
+
+    answer: bytes
+    cpu: float
+    wall: float
 
 
-def _wait_for(port: int, process: "subprocess.Popen[bytes]") -> None:
-    for _ in range(_START_SECONDS * 50):
-        if process.poll() is not None:
-            break
+class Process:
+    """A function's process: a runtime client that asks for events and posts its answers."""
+
+    def __init__(
+        self,
+        command: Sequence[str],
+        environment: Mapping[str, str],
+        stdout: int = subprocess.DEVNULL,
+    ) -> None:
+        self._events: queue.Queue[bytes] = queue.Queue()
+        self._requests: queue.Queue[tuple[float, str, bytes]] = queue.Queue()
+        self._server = _RuntimeApi(self._events, self._requests)
+        self._started = time.perf_counter()
+        self._process = subprocess.Popen(  # noqa: S603 - a runtime client
+            command,
+            env={**environment, "AWS_LAMBDA_RUNTIME_API": f"127.0.0.1:{self._server.server_port}"},
+            stdin=subprocess.DEVNULL,
+            stdout=stdout,
+        )
         try:
-            socket.create_connection((HOST, port), timeout=1).close()
-        except OSError:
-            time.sleep(0.02)
-        else:
-            return
-    raise NoEmulatorError("The emulator of Lambda did not start.")
+            self._expect("next")
+        except Exception:
+            self.stop()
+            raise
+
+    def first(self, event: bytes) -> Invocation:
+        """The first invocation, with all that the process took since its start."""
+        answer = self.invoke(event)
+        return Invocation(answer.answer, self.cpu, self._answered - self._started)
+
+    def invoke(self, event: bytes) -> Invocation:
+        """One invocation.
+
+        Raises:
+            InvocationError: the function raised.
+            RuntimeError: its process ended, or takes too long.
+        """
+        cpu, started = self.cpu, time.perf_counter()
+        self._events.put(event)
+        self._answered, answer = self._expect("response")
+        self._expect("next")
+        return Invocation(answer, self.cpu - cpu, self._answered - started)
+
+    @property
+    def cpu(self) -> float:
+        """Seconds of processor that the process has taken."""
+        # What clock_getcpuclockid(3) makes of a process id on Linux.
+        return time.clock_gettime(~self._process.pid << 3 | 2)
+
+    def peak_mb(self) -> float:
+        """The most memory held at a time since the last call, in MB of 10^6 bytes."""
+        folder = Path(f"/proc/{self._process.pid}")
+        status = (folder / "status").read_text()
+        (folder / "clear_refs").write_text("5")  # proc(5): resets the peak
+        return int(status.partition("VmHWM:")[2].split()[0]) * 1024 / 1e6
+
+    def stop(self) -> None:
+        """Ends the process."""
+        self._process.kill()
+        self._process.wait()
+        self._server.shutdown()
+        self._server.server_close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        _kind: type[BaseException] | None,
+        _error: BaseException | None,
+        _traceback: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    def _expect(self, wanted: str) -> tuple[float, bytes]:
+        deadline = time.monotonic() + _DEADLINE_SECONDS
+        while time.monotonic() < deadline:
+            try:
+                at, kind, body = self._requests.get(timeout=0.5)
+            except queue.Empty:
+                if (code := self._process.poll()) is not None:
+                    raise RuntimeError(f"the function ended with code {code}") from None
+                continue
+            if kind == "error":  # of an invocation, or of the import
+                raise InvocationError(body)
+            if kind != wanted:
+                raise RuntimeError(f"{kind} instead of {wanted}: {body[:2000].decode()}")
+            return at, body
+        raise RuntimeError(f"no {wanted} within {_DEADLINE_SECONDS} s")
+
+
+class _RuntimeApi(ThreadingHTTPServer):
+    """https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html."""
+
+    daemon_threads = True
+
+    def __init__(
+        self, events: "queue.Queue[bytes]", requests: "queue.Queue[tuple[float, str, bytes]]"
+    ) -> None:
+        super().__init__(("127.0.0.1", 0), _Request)
+        self.events, self.requests = events, requests
+        Thread(target=self.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
+
+
+class _Request(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+    server: _RuntimeApi
+
+    def do_GET(self) -> None:
+        """The runtime asks for an event."""
+        self.server.requests.put((time.perf_counter(), "next", b""))
+        event = self.server.events.get()
+        deadline = int((time.time() + _DEADLINE_SECONDS) * 1000)
+        head = (
+            "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
+            f"Lambda-Runtime-Aws-Request-Id: {uuid4()}\r\n"
+            f"Lambda-Runtime-Deadline-Ms: {deadline}\r\n"
+            f"Lambda-Runtime-Invoked-Function-Arn: {_ARN}\r\n"
+            f"Content-Length: {len(event)}\r\n\r\n"
+        )
+        self.wfile.write(head.encode() + event)
+
+    def do_POST(self) -> None:
+        """The runtime posts an answer or an error."""
+        body = self._body()
+        self.server.requests.put((time.perf_counter(), self.path.rpartition("/")[2], body))
+        self.wfile.write(b"HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n")
+
+    def _body(self) -> bytes:
+        if self.headers["Transfer-Encoding"] != "chunked":
+            return self.rfile.read(int(self.headers["Content-Length"]))
+        chunks = []
+        while size := int(self.rfile.readline(), 16):
+            chunks.append(self.rfile.read(size))
+            self.rfile.readline()
+        self.rfile.readline()
+        return b"".join(chunks)
+
+    def log_message(self, *_arguments: object) -> None:
+        """Nothing."""

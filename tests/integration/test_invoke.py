@@ -12,7 +12,6 @@ import pytest
 from ops.local import dynamodb as local
 from ops.local import runtime, template
 from ops.local.environment import Variables
-from ops.local.runtime import NoEmulatorError
 from tests.support.api import DOCUMENTED, EVENTS
 
 CONSOLE = str(Path(sys.executable).with_name("conversations"))
@@ -22,10 +21,6 @@ DEPLOYMENT = template.load()
 @pytest.fixture(scope="module")
 def demo_data() -> Iterator[Variables]:
     """One embedded DynamoDB for all."""
-    try:
-        runtime.executable()
-    except NoEmulatorError as error:
-        pytest.skip(str(error))
     with local.demo_data(DEPLOYMENT) as variables:
         yield variables
 

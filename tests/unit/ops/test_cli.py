@@ -4,7 +4,6 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from ops.cli import app
-from ops.local import runtime
 
 
 def run(*arguments: str) -> Result:
@@ -53,21 +52,3 @@ def test_a_file_that_holds_no_event_is_named(tmp_path: Path, content: str) -> No
     event = tmp_path / "event.json"
     event.write_text(content)
     assert f"{event} cannot be played" in complaint(run("invoke", str(event)))
-
-
-@pytest.mark.parametrize(
-    ("system", "machine", "reason"),
-    [
-        ("Darwin", "arm64", "runs on Linux only"),
-        ("Linux", "riscv64", "runs on Linux only"),
-        ("Linux", "x86_64", "make invoke"),
-    ],
-)
-def test_a_machine_without_the_emulator_is_told_so(
-    monkeypatch: pytest.MonkeyPatch, system: str, machine: str, reason: str
-) -> None:
-    monkeypatch.setattr("platform.system", lambda: system)
-    monkeypatch.setattr("platform.machine", lambda: machine)
-    monkeypatch.setenv("SAM_VENV", ".venv-none")
-    with pytest.raises(runtime.NoEmulatorError, match=reason):
-        runtime.executable()
