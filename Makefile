@@ -27,12 +27,16 @@ check: $(BIN)/conversations $(SAM_VENV)/bin/sam $(CHECKOV_VENV)/bin/checkov ## L
 	$(SAM) validate --lint
 	$(BIN)/pytest --quiet tests/unit/test_template.py
 
-.PHONY: e2e fuzz load smoke audit sbom
+.PHONY: e2e fuzz differential load smoke audit sbom
 e2e: $(BIN)/conversations $(SAM_VENV)/bin/sam $(MINISTACK_VENV)/bin/ministack ## Deploy template.yaml onto an emulator of AWS, use it over HTTP, remove it
 	$(BIN)/pytest tests/e2e
 
 fuzz: $(BIN)/conversations ## Send N=… made-up requests to the endpoint; make test sends 5,000
 	FUZZ_REQUESTS=$(or $(N),50000) $(BIN)/pytest tests/integration/test_fuzz.py
+
+differential: $(BIN)/conversations ## Compare the answers on N=… data sets, from SEED=…, with the contract in plain Python; make test takes 200
+	DIFFERENTIAL_DATA_SETS=$(or $(N),2000) DIFFERENTIAL_SEED=$(or $(SEED),$(shell date +%s)0000) \
+		$(BIN)/pytest tests/integration/test_differential.py
 
 load: $(BIN)/conversations $(MINISTACK_VENV)/bin/ministack ## Load the local API for SECONDS=…, and say how it bears it
 	$(BIN)/python -m tests.load.load $(SECONDS)

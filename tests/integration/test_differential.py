@@ -1,0 +1,503 @@
+"""The endpoint against the contract in plain Python, on made-up data sets and questions.
+
+`make differential N=100000` compares as many data sets as asked for. Each is made from its number,
+so a failure, which names it, can be had again: `make differential N=1 SEED=…`.
+"""
+
+import json
+import os
+import string
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from random import Random
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl, urlsplit
+
+import pytest
+
+from domain.conversation import Conversation
+from handlers import response
+from storage.conversations import to_item
+from tests.conftest import TABLES
+from tests.support import reference
+from tests.support.api import Answer, Api, Context, assert_problem
+from tests.support.reference import JSON, Place, Question
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+DATA_SETS = int(os.environ.get("DIFFERENTIAL_DATA_SETS", "200"))
+SEED = int(os.environ.get("DIFFERENTIAL_SEED", "0"))
+TABLE = "ConversationsTable"
+Owner = tuple[str, str]
+"""A workspace and a user."""
+
+WORKSPACES = ["w", "w-", "w_1", "W", "1", "w1-w"]
+GZIP = {  # what a client accepts, and whether that is gzip
+    "": False,
+    "gzip": True,
+    "br, gzip;q=0.5": True,
+    "*": True,
+    "gzip;q=0": False,
+    "gzip;q=0.1, identity": False,
+}
+ID_CHARACTERS = "".join(chr(code) for code in range(32, 127) if chr(code) != "#")
+IDS = ["a", "A", "aa", "a ", " a", " ", '"', "\\", '\\"', "-", "~", "0", "00", "!", "'", "%2B", "+"]
+TEXTS = [
+    "",
+    "a",
+    "A",
+    "b",
+    "a b",
+    "a#b",
+    "&limit=1",
+    "é",
+    "e\u0301",
+    "客服 👍🏽",
+    '"',
+    "\\",
+    "%",
+    "+",
+]
+SAID = [
+    *("", "hello", "x" * 400, '"],"createdAt":"', '","messages":[', "\\", '\\"', "]}", "\u2028"),
+    *("\u0000\n\t\u007f", "größe M", "👍🏽" * 20, "Ünï" * 60),
+]
+FURTHER = [
+    *(None, True, 0, -1, 2**63, 2.5, 1e300, "", "[", [], {}, [None, {"b": [1.0, "]"]}]),
+    {"createdAt": '],"createdAt":"', "messages": []},
+]
+FURTHER_NAMES = ["id", "created_at", "", "é", '"', "attachments", "userId", "messages", "__v"]
+EDGES = [
+    datetime.fromisoformat(text)  # in UTC
+    for text in (
+        "0001-01-01T00:00:00.000",
+        "0999-12-31T23:59:59.999",
+        "1970-01-01T00:00:00.000",
+        "2024-02-29T23:59:59.999",
+        "9999-12-31T23:59:59.999",
+    )
+]
+OFFSETS = [0, 0, 120, -330, 345, 840, -1439, 1439]  # in minutes
+
+
+def test_the_endpoint_answers_as_the_contract_says(
+    dynamodb: "DynamoDBClient", output: Callable[[], str]
+) -> None:
+    for seed in range(SEED, SEED + DATA_SETS):
+        try:
+            compare(dynamodb, seed)
+        except Exception as error:
+            error.add_note(f"Data set {seed}. Again: make differential N=1 SEED={seed}")
+            raise
+        output()  # or the logs of all data sets are kept
+        dynamodb.delete_table(TableName=TABLE)
+        dynamodb.create_table(TableName=TABLE, **TABLES[TABLE])
+
+
+def compare(dynamodb: "DynamoDBClient", seed: int) -> None:
+    """Fills the empty table from the seed, and asks for lists and pages."""
+    random = Random(seed)  # noqa: S311 - variety, not secrecy
+    maker = Maker(random)
+    store = Store(dynamodb, random)
+    workspaces = random.sample(WORKSPACES, 2)
+    users = [maker.id(), maker.id()]
+    owners = list(dict.fromkeys((w, u) for w in workspaces for u in users))
+    random.shuffle(owners)
+    ids = [maker.id() for _ in range(random.choice((0, 1, 2, 3, 5, 8, 13, 20, 40)))]
+    for owner, count in zip(owners, (40, *random.choices((0, 2, 5), k=3)), strict=False):
+        store.put(owner, [maker.conversation(owner, id_) for id_ in dict.fromkeys(ids[:count])])
+    owner = owners[0] if random.random() < 0.9 else owners[-1]
+    (other_workspace,) = set(workspaces) - {owner[0]}
+    comparison = Comparison(store, maker, owner, other_workspace)
+    for _ in range(2):
+        comparison.of_a_list(maker.question())
+    way = random.choice(("whole", "cut", "hurried"))
+    comparison.of_pages(maker.question(), cut=way == "cut", hurried=way == "hurried")
+    comparison.of_pages(maker.question(), cut=random.random() < 0.3, writes=8)
+
+
+class Maker:
+    """Makes conversations and questions up, which share ids, instants and texts."""
+
+    def __init__(self, random: Random) -> None:
+        self.random = random
+        moments = random.choices(EDGES, k=random.randrange(3))
+        for _ in range(random.randrange(1, 4)):
+            days = timedelta(random.randrange(365 * 9998), milliseconds=random.randrange(10**8))
+            moments.append(EDGES[0] + days)
+        # Neighbours, so that bounds have something on both sides.
+        near = [moment + timedelta(milliseconds=1) for moment in moments if moment.year < 9999]
+        self.moments = moments + near
+        self.ids = random.sample(IDS, 3)
+        self.agents = random.choices(TEXTS, k=2)
+        self.pathways = random.choices(TEXTS, k=2)
+
+    def id(self) -> str:
+        """An id, which often is the prefix of another, or goes on from one."""
+        draw = self.random.random()
+        if draw < 0.3:
+            made_up = self.random.choice(IDS)
+        elif draw < 0.7:
+            made_up = self.random.choice(self.ids) + self.random.choice(ID_CHARACTERS)
+        elif draw < 0.85:
+            made_up = "".join(self.random.choices(string.hexdigits[:16], k=24))
+        else:
+            length = self.random.choice((1, 2, 60, 128))
+            made_up = "".join(self.random.choices(ID_CHARACTERS, k=length))
+        self.ids.append(made_up[:127])
+        return made_up
+
+    def timestamp(self, not_before: str = "") -> str:
+        """One of few instants in some spelling; if none is late enough, the earliest allowed."""
+        moment = self.random.choice(self.moments)
+        spelling = self._spelling(moment)
+        return spelling if reference.instant(spelling) >= not_before else not_before
+
+    def _spelling(self, moment: datetime) -> str:
+        milliseconds = f"{moment.microsecond // 1000:03}"
+        shortest = len(milliseconds.rstrip("0"))
+        digits = self.random.choice((shortest, 3, self.random.randint(shortest, 9)))
+        fraction = milliseconds + "".join(self.random.choices(string.digits, k=6))
+        fraction = "." + fraction[:digits] if digits else ""
+        minutes = self.random.choice(OFFSETS)
+        try:
+            local = moment + timedelta(minutes=minutes)
+        except OverflowError:  # no such year there
+            local, minutes = moment, 0
+        hours, rest = divmod(abs(minutes), 60)
+        zone = f"{'-' if minutes < 0 else '+'}{hours:02}:{rest:02}"
+        if minutes == 0:
+            zone = self.random.choice(("Z", "Z", "Z", "z", "+00:00", "-00:00"))
+        return local.isoformat(timespec="seconds") + fraction + zone
+
+    def conversation(self, owner: Owner, id_: str, **fields: Any) -> JSON:
+        """A conversation of the owner, its fields in any order, some unknown ones among them."""
+        random = self.random
+        customer = {name: random.choice(SAID) for name in ("phone", "name", "email", "title")}
+        fields = {
+            "_id": id_,
+            "userId": owner[1],
+            "pathwayId": random.choice(self.pathways),
+            "agentId": random.choice(self.agents),
+            "customer": dict(random.sample(list(customer.items()), random.randrange(5))),
+            "messages": [self.message() for _ in range(random.choice((0, 1, 1, 2, 3)))],
+            "createdAt": self.timestamp(),
+            "updatedAt": self.timestamp(),
+            **self._further("workspaceId", "__v"),
+            **fields,
+        }
+        return dict(random.sample(list(fields.items()), len(fields)))
+
+    def message(self) -> JSON:
+        """A message with fields of its own."""
+        fields = {
+            "direction": self.random.choice(("inbound", "outbound")),
+            "sent": self.random.random() < 0.5,
+            "message": self.random.choice(SAID),
+            "status": self.random.choice(("approved", "", "new word")),
+            "_id": self.random.choice(TEXTS),
+            "createdAt": self.timestamp(),
+            "updatedAt": self.timestamp(),
+            **self._further(*FURTHER_NAMES),
+        }
+        return dict(self.random.sample(list(fields.items()), len(fields)))
+
+    def _further(self, *names: str) -> JSON:
+        count = self.random.choice((0, 0, 1, 2))
+        return {name: self.random.choice(FURTHER) for name in self.random.sample(names, count)}
+
+    def question(self) -> dict[str, str]:
+        """A question without page."""
+        question = {}
+        if sort := self.random.choice(("", "-createdAt", "createdAt", "-updatedAt", "updatedAt")):
+            question["sort"] = sort
+        for name in ("agentId", "pathwayId"):
+            if (text := self._filter(name)) and self.random.random() < 0.3:
+                question[name] = text
+        for name in ("createdAtGe", "createdAtLt", "updatedAtGe", "updatedAtLt"):
+            if self.random.random() < 0.2:
+                question[name] = self.timestamp()
+        return question
+
+    def other(self, question: dict[str, str]) -> dict[str, str]:
+        """Another question: with another sort or another filter."""
+        name = self.random.choice(["sort", *FILTERS])
+        other = dict(question)
+        if name == "sort":
+            sorts = {"-createdAt", "createdAt", "-updatedAt", "updatedAt"}
+            sorts.discard(question.get("sort", reference.DEFAULT_SORT))
+            other[name] = self.random.choice(sorted(sorts))
+        elif name in question and self.random.random() < 0.5:
+            del other[name]
+        elif name.endswith("Id"):
+            other[name] = question.get(name, "") + "x"
+        else:
+            other[name] = self.timestamp()
+            if reference.instant(other[name]) == reference.instant(question.get(name, NEVER)):
+                del other[name]
+        return other
+
+    def page(self) -> dict[str, str]:
+        """The parameters that may change from page to page."""
+        page = {"limit": self.random.choice(("1", "2", "3", "5", "8", "20", "1000", ""))}
+        page["messages"] = self.random.choice(("", "all", "last", "none"))
+        return {name: value for name, value in page.items() if value}
+
+    def _filter(self, name: str) -> str:
+        known = self.agents if name == "agentId" else self.pathways
+        return self.random.choice([*known, *known, "unknown"])
+
+
+FILTERS = ["agentId", "pathwayId", "createdAtGe", "createdAtLt", "updatedAtGe", "updatedAtLt"]
+NEVER = "4711-01-01T00:00:00.123456789Z"
+
+
+class Store:
+    """The table, and beside it what has been written to it."""
+
+    def __init__(self, client: "DynamoDBClient", random: Random) -> None:
+        self._client = client
+        self._random = random
+        self._written: dict[Owner, dict[str, JSON]] = {}
+
+    def of(self, owner: Owner) -> dict[str, JSON]:
+        """The conversations as they were written, by their ids."""
+        return self._written.setdefault(owner, {})
+
+    def put(self, owner: Owner, conversations: list[JSON]) -> None:
+        """Stores them, each as this project does or as a writer in another language does."""
+        items = [
+            self._random.choice((plain_item, packed_item))(owner, written)
+            for written in conversations
+        ]
+        for start in range(0, len(items), 25):
+            requests: Any = [{"PutRequest": {"Item": item}} for item in items[start : start + 25]]
+            self._client.batch_write_item(RequestItems={TABLE: requests})
+        self.of(owner).update((written["_id"], written) for written in conversations)
+
+    def delete(self, owner: Owner, id_: str) -> None:
+        item = plain_item(owner, self.of(owner).pop(id_))
+        self._client.delete_item(TableName=TABLE, Key={name: item[name] for name in ("pk", "sk")})
+
+
+def packed_item(owner: Owner, conversation: JSON) -> Any:
+    """The item that this project writes."""
+    return to_item(owner[0], Conversation.model_validate(conversation))
+
+
+def plain_item(owner: Owner, conversation: JSON) -> Any:
+    """The item that docs/item-layout.md describes."""
+    id_ = conversation["_id"]
+    texts = {
+        "pk": "#".join(owner),
+        "sk": f"{reference.instant(conversation['createdAt'])}#{id_}",
+        "updatedKey": f"{reference.instant(conversation['updatedAt'])}#{id_}",
+        "agentId": conversation["agentId"],
+        "pathwayId": conversation["pathwayId"],
+        "document": json.dumps(conversation, ensure_ascii=len(id_) % 2 == 0),
+    }
+    return {name: {"S": text} for name, text in texts.items()}
+
+
+class Comparison:
+    """What a user gets of a workspace, beside what the contract says."""
+
+    def __init__(self, store: Store, maker: Maker, owner: Owner, other_workspace: str) -> None:
+        self.store = store
+        self.maker = maker
+        self.random = maker.random
+        self.owner = owner
+        self.other_workspace = other_workspace
+        self.contents: dict[str, tuple[bytes, str | None]] = {}
+
+    def get(self, owner: Owner, **options: Any) -> Answer:
+        workspace, user = owner
+        return Api(user, f"{self.owner[0]} {self.other_workspace}").get(workspace, **options)
+
+    def of_a_list(self, question: dict[str, str]) -> None:
+        """The list holds everything asked for, or the answer is an error."""
+        question |= {"messages": self.random.choice(("all", "last", "none"))}
+        encoding = self.random.choice(list(GZIP))
+        answer = self.ask(question, encoding)
+        if reference.refused(question):
+            assert_problem(answer, 400, "invalid_parameter")
+            return
+        assert_holds(answer, self.following(question, None))
+        assert "link" not in answer.headers
+        if answer.json and self.random.random() < 0.2:
+            with largest_response(size(answer)):
+                assert self.ask(question, encoding).body == answer.body
+            with largest_response(size(answer) - 1):
+                assert_too_large(self.ask(question, encoding), encoding)
+
+    def of_pages(
+        self, question: dict[str, str], *, cut: bool, hurried: bool = False, writes: int = 0
+    ) -> None:
+        """Follows the Link headers to the end; `limit` and `messages` change on the way.
+
+        Args:
+            cut: whether few conversations fit a response.
+            hurried: whether there is no time for a second read.
+            writes: how many conversations are added, updated or deleted meanwhile, at most.
+        """
+        if reference.refused(question):
+            return
+        throughout = {conversation["_id"] for conversation in self.following(question, None)}
+        seen: Counter[str] = Counter()
+        after: Place | None = None
+        cursor: dict[str, str] = {}
+        for _ in range(500):
+            asked = question | cursor | self.maker.page()
+            following = self.following(asked, after)
+            largest = self.few() if cut else response.MAX_ENVELOPE_BYTES
+            with largest_response(largest):
+                answer = self.page(asked, following, hurried=hurried)
+            if answer.status == 413:
+                continue
+            seen.update(answer.ids)
+            if answer.json:
+                after = reference.place(answer.json[-1], question)
+            if "link" not in answer.headers:
+                break
+            link = link_of(answer)
+            cursor = {"cursor": link["cursor"]}
+            assert link == asked | cursor
+            self.of_another_question(question | cursor)
+            for _ in range(min(writes, self.random.randrange(4))):
+                writes -= 1
+                throughout -= self.write(question)
+        else:
+            pytest.fail("the pages have no end")
+        if question.get("sort", "-createdAt").endswith("createdAt"):
+            assert all(count == 1 for count in seen.values())
+        if question.get("sort") != "-updatedAt":  # there, what is updated may move ahead unseen
+            assert throughout <= set(seen)
+
+    def page(self, asked: dict[str, str], following: list[JSON], *, hurried: bool) -> Answer:
+        """A page of those that follow: whole, or shortened for a reason."""
+        encoding = self.random.choice(list(GZIP))
+        expected = reference.page(following, asked)
+        answer = self.ask(asked, encoding, seconds_left=1 if hurried else 28)
+        if answer.status == 413:
+            assert "limit" not in asked, "with a limit there is always progress"
+            assert_too_large(answer, encoding)
+            shortened = True
+        else:
+            count = len(answer.json)
+            assert_holds(answer, expected[:count])
+            if hurried:
+                assert "link" in answer.headers or count == len(following)
+                return answer
+            assert ("link" in answer.headers) == (count < len(following))
+            assert count > 0 or not expected, "with a limit there is always progress"
+            shortened = count < len(expected)
+        if shortened:
+            largest = response.MAX_ENVELOPE_BYTES
+            with largest_response(LAMBDA_BYTES):
+                whole = self.ask(asked, encoding)
+            assert_holds(whole, expected)
+            assert size(whole) > largest
+        return answer
+
+    def ask(self, asked: dict[str, str], encoding: str, seconds_left: float = 28) -> Answer:
+        """One request, and what holds of every list."""
+        headers = {"accept-encoding": encoding}
+        context = Context(seconds_left)
+        answer = self.get(self.owner, headers=headers, context=context, **asked)
+        if answer.status != 200:
+            return answer
+        gzipped = GZIP[encoding] and len(answer.body) > 1024
+        assert answer.headers.get("content-encoding") == ("gzip" if gzipped else None)
+        assert size(answer) <= response.MAX_ENVELOPE_BYTES
+        # Two answers have one ETag if they have the same content and Link, and only then.
+        tag, content = answer.headers["etag"], (answer.body, answer.headers.get("link"))
+        assert self.contents.setdefault(tag, content) == content
+        assert list(self.contents.values()).count(content) == 1
+        if self.random.random() < 0.1:
+            headers["if-none-match"] = self.random.choice((tag, tag[2:], f'"x", {tag}', "*"))
+            known = self.get(self.owner, headers=headers, context=context, **asked)
+            assert (known.status, known.body) == (304, b"")
+            for name in ("etag", "link", "cache-control", "vary"):
+                assert known.headers.get(name) == answer.headers.get(name)
+        return answer
+
+    def of_another_question(self, question: dict[str, str]) -> None:
+        """Now and then: the cursor is refused with another sort, filter, workspace or user."""
+        workspace, user = self.owner
+        match self.random.randrange(16):
+            case 0 | 1:
+                question = self.maker.other(question)
+            case 2:
+                workspace = self.other_workspace
+            case 3:
+                user = "y" if user == "x" else "x"
+            case _:
+                return
+        if not reference.refused(question):
+            answer = self.get((workspace, user), **question)
+            assert_problem(answer, 400, "invalid_cursor")
+
+    def write(self, question: Question) -> set[str]:
+        """Adds, updates or deletes a conversation; returns its id if it does not pass now."""
+        there = self.store.of(self.owner)
+        action = self.random.choice(("add", "update", "update", "delete"))
+        id_ = self.maker.id()
+        if action == "add" and id_ not in there:
+            self.store.put(self.owner, [self.maker.conversation(self.owner, id_)])
+        elif there:
+            before = there[id_ := self.random.choice(list(there))]
+            if action == "delete":
+                self.store.delete(self.owner, id_)
+                return {id_}
+            updated = self.maker.timestamp(not_before=reference.instant(before["updatedAt"]))
+            kept = {"createdAt": before["createdAt"], "updatedAt": updated}
+            after = self.maker.conversation(self.owner, id_) | kept
+            self.store.put(self.owner, [after])
+            if not reference.asked_for(after, question):
+                return {id_}
+        return set()
+
+    def following(self, question: Question, after: Place | None) -> list[JSON]:
+        return reference.listed(self.store.of(self.owner).values(), question, after)
+
+    def few(self) -> int:
+        """A size of responses that every conversation fits, and few fit together."""
+        sizes = [len(json.dumps(json.dumps(x))) for x in self.store.of(self.owner).values()]
+        return 3000 + max(sizes, default=0) + self.random.randrange(2000)
+
+
+LAMBDA_BYTES = response.MAX_ENVELOPE_BYTES
+
+
+@contextmanager
+def largest_response(size: int) -> Iterator[None]:
+    """Meanwhile a response holds at most so many bytes."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(response, "MAX_ENVELOPE_BYTES", size)
+        yield
+
+
+def size(answer: Answer) -> int:
+    """The bytes of the response as Lambda counts them."""
+    return len(json.dumps(answer.sent, ensure_ascii=False).encode())
+
+
+def link_of(answer: Answer) -> dict[str, str]:
+    """The query parameters of the next page's address."""
+    address = answer.headers["link"].removeprefix("<").removesuffix('>; rel="next"')
+    return dict(parse_qsl(urlsplit(address).query, strict_parsing=True))
+
+
+def assert_holds(answer: Answer, expected: list[JSON]) -> None:
+    """The answer's conversations are the expected ones, each field in its place."""
+    assert answer.ids == [conversation["_id"] for conversation in expected]
+    assert json.dumps(answer.json) == json.dumps(expected)
+
+
+def assert_too_large(answer: Answer, encoding: str) -> None:
+    detail = assert_problem(answer, 413, "response_too_large")
+    assert "parameter limit" in detail
+    assert ("gzip" in detail) == (not GZIP[encoding])
