@@ -44,22 +44,26 @@ GZIP = {  # what a client accepts, and whether that is gzip
     "gzip;q=0.1, identity": False,
 }
 ID_CHARACTERS = "".join(chr(code) for code in range(32, 127) if chr(code) != "#")
-IDS = ["a", "A", "aa", "a ", " a", " ", '"', "\\", '\\"', "-", "~", "0", "00", "!", "'", "%2B", "+"]
+IDS = [
+    *("a", "A", "aa", "a ", " a", " ", '"', "\\", '\\"', "-", "~", "0", "00", "!", "'", "%2B", "+"),
+]
 TEXTS = [
-    "",
-    "a",
-    "A",
-    "b",
-    "a b",
-    "a#b",
-    "&limit=1",
-    "é",
-    "e\u0301",
-    "客服 👍🏽",
-    '"',
-    "\\",
-    "%",
-    "+",
+    *(
+        "",
+        "a",
+        "A",
+        "b",
+        "a b",
+        "a#b",
+        "&limit=1",
+        "é",
+        "e\u0301",
+        "客服 👍🏽",
+        '"',
+        "\\",
+        "%",
+        "+",
+    ),
 ]
 SAID = [
     *("", "hello", "x" * 400, '"],"createdAt":"', '","messages":[', "\\", '\\"', "]}", "\u2028"),
@@ -70,17 +74,15 @@ FURTHER = [
     {"createdAt": '],"createdAt":"', "messages": []},
 ]
 FURTHER_NAMES = ["id", "created_at", "", "é", '"', "attachments", "userId", "messages", "__v"]
-EDGES = [
-    datetime.fromisoformat(text)  # in UTC
-    for text in (
-        "0001-01-01T00:00:00.000",
-        "0999-12-31T23:59:59.999",
-        "1970-01-01T00:00:00.000",
-        "2024-02-29T23:59:59.999",
-        "9999-12-31T23:59:59.999",
-    )
-]
+START = datetime(1, 1, 1)  # noqa: DTZ001 - in UTC, as all moments here
+END = datetime(9999, 12, 31, 23, 59, 59, 999_000)  # noqa: DTZ001
+LEAP_DAY = datetime(2024, 2, 29, 23, 59, 59, 999_000)  # noqa: DTZ001
+COUNTS = [0, 1, 2, 3, 3, 4, 5, 6, 8, 8, 12, 20, 40]  # of conversations
 OFFSETS = [0, 0, 120, -330, 345, 840, -1439, 1439]  # in minutes
+SORTS = ["-createdAt", "createdAt", "-updatedAt", "updatedAt"]
+BOUNDS = ["createdAtGe", "createdAtLt", "updatedAtGe", "updatedAtLt"]
+NEVER = "4711-01-01T00:00:00.123456789Z"
+LAMBDA_BYTES = response.MAX_ENVELOPE_BYTES
 
 
 def test_the_endpoint_answers_as_the_contract_says(
@@ -102,20 +104,18 @@ def compare(dynamodb: "DynamoDBClient", seed: int) -> None:
     random = Random(seed)  # noqa: S311 - variety, not secrecy
     maker = Maker(random)
     store = Store(dynamodb, random)
-    workspaces = random.sample(WORKSPACES, 2)
-    users = [maker.id(), maker.id()]
-    owners = list(dict.fromkeys((w, u) for w in workspaces for u in users))
-    random.shuffle(owners)
-    ids = [maker.id() for _ in range(random.choice((0, 1, 2, 3, 5, 8, 13, 20, 40)))]
-    for owner, count in zip(owners, (40, *random.choices((0, 2, 5), k=3)), strict=False):
-        store.put(owner, [maker.conversation(owner, id_) for id_ in dict.fromkeys(ids[:count])])
-    owner = owners[0] if random.random() < 0.9 else owners[-1]
-    (other_workspace,) = set(workspaces) - {owner[0]}
+    workspace, other_workspace = random.sample(WORKSPACES, 2)
+    user = maker.id()
+    ids = list({maker.id(): None for _ in range(random.choice(COUNTS))})
+    owner = workspace, user
+    others = [(other_workspace, user), (workspace, user[:-1] or "u"), (other_workspace, maker.id())]
+    owned = [(owner, id_) for id_ in ids] + [(other, id_) for other in others for id_ in ids[:2]]
+    store.put(*((who, maker.conversation(who, id_)) for who, id_ in owned))
     comparison = Comparison(store, maker, owner, other_workspace)
     for _ in range(2):
         comparison.of_a_list(maker.question())
-    way = random.choice(("whole", "cut", "hurried"))
-    comparison.of_pages(maker.question(), cut=way == "cut", hurried=way == "hurried")
+    comparison.of_pages(maker.question(), cut=random.random() < 0.5)
+    comparison.of_pages(maker.question(), hurried=True)
     comparison.of_pages(maker.question(), cut=random.random() < 0.3, writes=8)
 
 
@@ -124,12 +124,10 @@ class Maker:
 
     def __init__(self, random: Random) -> None:
         self.random = random
-        moments = random.choices(EDGES, k=random.randrange(3))
-        for _ in range(random.randrange(1, 4)):
-            days = timedelta(random.randrange(365 * 9998), milliseconds=random.randrange(10**8))
-            moments.append(EDGES[0] + days)
+        anywhere = START + random.random() * (END - START)
+        moments = random.sample([START, END, LEAP_DAY, anywhere], random.randrange(1, 4))
         # Neighbours, so that bounds have something on both sides.
-        near = [moment + timedelta(milliseconds=1) for moment in moments if moment.year < 9999]
+        near = [moment + timedelta(milliseconds=1) for moment in moments if moment != END]
         self.moments = moments + near
         self.ids = random.sample(IDS, 3)
         self.agents = random.choices(TEXTS, k=2)
@@ -210,49 +208,43 @@ class Maker:
         return {name: self.random.choice(FURTHER) for name in self.random.sample(names, count)}
 
     def question(self) -> dict[str, str]:
-        """A question without page."""
-        question = {}
-        if sort := self.random.choice(("", "-createdAt", "createdAt", "-updatedAt", "updatedAt")):
-            question["sort"] = sort
-        for name in ("agentId", "pathwayId"):
-            if (text := self._filter(name)) and self.random.random() < 0.3:
-                question[name] = text
-        for name in ("createdAtGe", "createdAtLt", "updatedAtGe", "updatedAtLt"):
-            if self.random.random() < 0.2:
-                question[name] = self.timestamp()
+        """A question: what stays the same from page to page."""
+        random = self.random
+        question = {"sort": random.choice(SORTS)} if random.random() < 0.8 else {}
+        often = random.choice((0.0, 0.1, 0.3))
+        for name in ("agentId", "pathwayId", *BOUNDS):
+            if random.random() < often:
+                question[name] = self.filter(name)
         return question
 
+    def filter(self, name: str) -> str:
+        if name in BOUNDS:
+            return self.timestamp()
+        known = self.agents if name == "agentId" else self.pathways
+        return self.random.choice([*filter(None, known), "unknown"])
+
     def other(self, question: dict[str, str]) -> dict[str, str]:
-        """Another question: with another sort or another filter."""
-        name = self.random.choice(["sort", *FILTERS])
-        other = dict(question)
+        """Another question: with another sort, or another filter, or one less."""
+        name = self.random.choice(["sort", "agentId", "pathwayId", *BOUNDS])
+        now = question.get(name)
         if name == "sort":
-            sorts = {"-createdAt", "createdAt", "-updatedAt", "updatedAt"}
-            sorts.discard(question.get("sort", reference.DEFAULT_SORT))
-            other[name] = self.random.choice(sorted(sorts))
-        elif name in question and self.random.random() < 0.5:
-            del other[name]
-        elif name.endswith("Id"):
-            other[name] = question.get(name, "") + "x"
-        else:
-            other[name] = self.timestamp()
-            if reference.instant(other[name]) == reference.instant(question.get(name, NEVER)):
-                del other[name]
-        return other
+            others = [sort for sort in SORTS if sort != (now or reference.DEFAULT_SORT)]
+            return question | {"sort": self.random.choice(others)}
+        value = self.filter(name)
+        same = (
+            reference.instant(value) == reference.instant(now or NEVER)
+            if name in BOUNDS
+            else (value == now)
+        )
+        if same:
+            return {kept: question[kept] for kept in question if kept != name}
+        return question | {name: value}
 
     def page(self) -> dict[str, str]:
         """The parameters that may change from page to page."""
-        page = {"limit": self.random.choice(("1", "2", "3", "5", "8", "20", "1000", ""))}
+        page = {"limit": self.random.choice(("1", "2", "2", "3", "3", "5", "5", "8", "1000", ""))}
         page["messages"] = self.random.choice(("", "all", "last", "none"))
         return {name: value for name, value in page.items() if value}
-
-    def _filter(self, name: str) -> str:
-        known = self.agents if name == "agentId" else self.pathways
-        return self.random.choice([*known, *known, "unknown"])
-
-
-FILTERS = ["agentId", "pathwayId", "createdAtGe", "createdAtLt", "updatedAtGe", "updatedAtLt"]
-NEVER = "4711-01-01T00:00:00.123456789Z"
 
 
 class Store:
@@ -267,16 +259,15 @@ class Store:
         """The conversations as they were written, by their ids."""
         return self._written.setdefault(owner, {})
 
-    def put(self, owner: Owner, conversations: list[JSON]) -> None:
+    def put(self, *conversations: tuple[Owner, JSON]) -> None:
         """Stores them, each as this project does or as a writer in another language does."""
-        items = [
-            self._random.choice((plain_item, packed_item))(owner, written)
-            for written in conversations
-        ]
+        items = []
+        for owner, conversation in conversations:
+            self.of(owner)[conversation["_id"]] = conversation
+            items.append(self._random.choice((plain_item, packed_item))(owner, conversation))
         for start in range(0, len(items), 25):
             requests: Any = [{"PutRequest": {"Item": item}} for item in items[start : start + 25]]
             self._client.batch_write_item(RequestItems={TABLE: requests})
-        self.of(owner).update((written["_id"], written) for written in conversations)
 
     def delete(self, owner: Owner, id_: str) -> None:
         item = plain_item(owner, self.of(owner).pop(id_))
@@ -334,7 +325,7 @@ class Comparison:
                 assert_too_large(self.ask(question, encoding), encoding)
 
     def of_pages(
-        self, question: dict[str, str], *, cut: bool, hurried: bool = False, writes: int = 0
+        self, question: dict[str, str], *, cut: bool = False, hurried: bool = False, writes: int = 0
     ) -> None:
         """Follows the Link headers to the end; `limit` and `messages` change on the way.
 
@@ -372,7 +363,7 @@ class Comparison:
         else:
             pytest.fail("the pages have no end")
         if question.get("sort", "-createdAt").endswith("createdAt"):
-            assert all(count == 1 for count in seen.values())
+            assert all(seen[id_] == 1 for id_ in throughout)
         if question.get("sort") != "-updatedAt":  # there, what is updated may move ahead unseen
             assert throughout <= set(seen)
 
@@ -446,7 +437,7 @@ class Comparison:
         action = self.random.choice(("add", "update", "update", "delete"))
         id_ = self.maker.id()
         if action == "add" and id_ not in there:
-            self.store.put(self.owner, [self.maker.conversation(self.owner, id_)])
+            self.store.put((self.owner, self.maker.conversation(self.owner, id_)))
         elif there:
             before = there[id_ := self.random.choice(list(there))]
             if action == "delete":
@@ -455,7 +446,7 @@ class Comparison:
             updated = self.maker.timestamp(not_before=reference.instant(before["updatedAt"]))
             kept = {"createdAt": before["createdAt"], "updatedAt": updated}
             after = self.maker.conversation(self.owner, id_) | kept
-            self.store.put(self.owner, [after])
+            self.store.put((self.owner, after))
             if not reference.asked_for(after, question):
                 return {id_}
         return set()
@@ -467,9 +458,6 @@ class Comparison:
         """A size of responses that every conversation fits, and few fit together."""
         sizes = [len(json.dumps(json.dumps(x))) for x in self.store.of(self.owner).values()]
         return 3000 + max(sizes, default=0) + self.random.randrange(2000)
-
-
-LAMBDA_BYTES = response.MAX_ENVELOPE_BYTES
 
 
 @contextmanager
