@@ -34,7 +34,7 @@ e2e: $(BIN)/conversations $(SAM_VENV)/bin/sam $(MINISTACK_VENV)/bin/ministack ##
 fuzz: $(BIN)/conversations ## Send N=… made-up requests to the endpoint; make test sends 5,000
 	FUZZ_REQUESTS=$(or $(N),50000) $(BIN)/pytest tests/integration/test_fuzz.py
 
-differential: $(BIN)/conversations ## Compare the answers on N=… data sets, from SEED=…, with the contract in plain Python; make test takes 200
+differential: $(BIN)/conversations ## Compare N=… made-up data sets with the contract in plain Python; make test compares 150
 	DIFFERENTIAL_DATA_SETS=$(or $(N),2000) DIFFERENTIAL_SEED=$(or $(SEED),$(shell date +%s)0000) \
 		$(BIN)/pytest tests/integration/test_differential.py
 
