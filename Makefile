@@ -28,7 +28,7 @@ check: $(BIN)/conversations $(SAM_VENV)/bin/sam $(CHECKOV_VENV)/bin/checkov ## L
 	$(SAM) validate --lint
 	$(BIN)/pytest --quiet tests/template
 
-.PHONY: e2e faults fuzz load smoke audit sbom
+.PHONY: e2e faults fuzz differential load smoke audit sbom
 e2e: $(BIN)/conversations $(SAM_VENV)/bin/sam $(MINISTACK_VENV)/bin/ministack ## Deploy template.yaml onto an emulator of AWS, use it over HTTP, remove it
 	$(BIN)/pytest tests/e2e
 
@@ -37,6 +37,10 @@ faults: $(BIN)/conversations $(MINISTACK_VENV)/bin/ministack ## Put every fault 
 
 fuzz: $(BIN)/conversations ## Send N=… made-up requests to the endpoint; CI sends 5,000
 	FUZZ_REQUESTS=$(or $(N),50000) $(BIN)/pytest tests/integration/test_fuzz.py
+
+differential: $(BIN)/conversations ## Compare N=… made-up data sets with the contract in plain Python; CI compares 300
+	DIFFERENTIAL_DATA_SETS=$(or $(N),2000) DIFFERENTIAL_SEED=$(or $(SEED),$(shell date +%s)0000) \
+		$(BIN)/pytest tests/integration/test_differential.py
 
 load: $(BIN)/conversations $(MINISTACK_VENV)/bin/ministack ## Load the local API for SECONDS=…, and say how it bears it
 	$(BIN)/python -m tests.load.load $(SECONDS)

@@ -12,7 +12,7 @@ from typing import Any
 from benchmarks import corpus, stacks
 from benchmarks.stacks import Stack
 from benchmarks.store import Store, Table, to_json
-from ops.local.runtime import Invocation
+from ops.local.runtime import Invocation, Process
 
 EVENTS = stacks.ROOT / "events"
 COLD_ROUNDS = 7

@@ -1,9 +1,14 @@
-"""Conversations as hypothesis makes them up."""
+"""Conversations as hypothesis makes them up, and as a seed does."""
 
-from datetime import UTC, datetime
+import string
+from datetime import UTC, datetime, timedelta
+from random import Random
 from typing import Any
 
 from hypothesis import strategies as st
+
+from tests.support import reference
+from tests.support.reference import JSON
 
 ids = st.text(
     st.characters(min_codepoint=32, max_codepoint=126, exclude_characters="#"),
@@ -55,3 +60,155 @@ conversations = st.fixed_dictionaries(
         "updatedAt": timestamps,
     }
 )
+
+_ID_CHARACTERS = "".join(chr(code) for code in range(32, 127) if chr(code) != "#")
+_IDS = [
+    *("a", "A", "aa", "a ", " a", " ", '"', "\\", '\\"', "-", "~", "0", "00", "!", "'", "%2B", "+"),
+]
+_TEXTS = [
+    *("", "a", "A", "b", "a b", "a#b", "&limit=1", "é", "e\u0301", "客服 👍🏽", '"', "\\", "+"),
+]
+_SAID = [
+    *("", "hello", "x" * 400, '"],"createdAt":"', '","messages":[', "\\", '\\"', "]}", "\u2028"),
+    *("\u0000\n\t\u007f", "größe M", "👍🏽" * 20, "Ünï" * 60),
+]
+_FURTHER = [
+    *(None, True, 0, -1, 2**63, 2.5, 1e300, "", "[", [], {}, [None, {"b": [1.0, "]"]}]),
+    {"createdAt": '],"createdAt":"', "messages": []},
+]
+_FURTHER_NAMES = ["id", "created_at", "", "é", '"', "attachments", "userId", "messages", "__v"]
+_START = datetime(1, 1, 1)  # noqa: DTZ001 - in UTC, as all moments here
+_END = datetime(9999, 12, 31, 23, 59, 59, 999_000)  # noqa: DTZ001
+_LEAP_DAY = datetime(2024, 2, 29, 23, 59, 59, 999_000)  # noqa: DTZ001
+_OFFSETS = [0, 0, 120, -330, 345, 840, -1439, 1439]  # in minutes
+_SORTS = ["-createdAt", "createdAt", "-updatedAt", "updatedAt"]
+_BOUNDS = ["createdAtGe", "createdAtLt", "updatedAtGe", "updatedAtLt"]
+
+
+class Maker:
+    """Conversations and questions from a seed, which share ids, instants and texts.
+
+    For tests that need many data sets a second. Nothing is made smaller when one fails.
+    """
+
+    def __init__(self, random: Random) -> None:
+        self.random = random
+        anywhere = _START + random.random() * (_END - _START)
+        moments = random.sample([_START, _END, _LEAP_DAY, anywhere], random.randrange(1, 4))
+        # Neighbours, so that bounds have something on both sides.
+        near = [moment + timedelta(milliseconds=1) for moment in moments if moment != _END]
+        self.moments = moments + near
+        self.ids = random.sample(_IDS, 3)
+        self.agents = random.choices(_TEXTS, k=2)
+        self.pathways = random.choices(_TEXTS, k=2)
+
+    def id(self) -> str:
+        """An id, which often is the prefix of another, or goes on from one."""
+        draw = self.random.random()
+        if draw < 0.3:
+            drawn = self.random.choice(_IDS)
+        elif draw < 0.7:
+            drawn = self.random.choice(self.ids) + self.random.choice(_ID_CHARACTERS)
+        elif draw < 0.85:
+            drawn = "".join(self.random.choices(string.hexdigits[:16], k=24))
+        else:
+            length = self.random.choice((1, 2, 60, 128))
+            drawn = "".join(self.random.choices(_ID_CHARACTERS, k=length))
+        self.ids.append(drawn[:127])
+        return drawn
+
+    def timestamp(self, not_before: str = "") -> str:
+        """One of few instants in some spelling; if none is late enough, the earliest allowed."""
+        moment = self.random.choice(self.moments)
+        spelling = self._spelling(moment)
+        return spelling if reference.instant(spelling) >= not_before else not_before
+
+    def _spelling(self, moment: datetime) -> str:
+        milliseconds = f"{moment.microsecond // 1000:03}"
+        shortest = len(milliseconds.rstrip("0"))
+        digits = self.random.choice((shortest, 3, self.random.randint(shortest, 9)))
+        fraction = milliseconds + "".join(self.random.choices(string.digits, k=6))
+        fraction = "." + fraction[:digits] if digits else ""
+        minutes = self.random.choice(_OFFSETS)
+        try:
+            local = moment + timedelta(minutes=minutes)
+        except OverflowError:  # no such year there
+            local, minutes = moment, 0
+        hours, rest = divmod(abs(minutes), 60)
+        zone = f"{'-' if minutes < 0 else '+'}{hours:02}:{rest:02}"
+        if minutes == 0:
+            zone = self.random.choice(("Z", "Z", "Z", "z", "+00:00", "-00:00"))
+        return local.isoformat(timespec="seconds") + fraction + zone
+
+    def conversation(self, user: str, id_: str) -> JSON:
+        """A conversation of the user, its fields in any order, some unknown ones among them."""
+        random = self.random
+        customer = {name: random.choice(_SAID) for name in ("phone", "name", "email", "title")}
+        fields = {
+            "_id": id_,
+            "userId": user,
+            "pathwayId": random.choice(self.pathways),
+            "agentId": random.choice(self.agents),
+            "customer": dict(random.sample(list(customer.items()), random.randrange(5))),
+            "messages": [self.message() for _ in range(random.choice((0, 1, 1, 2, 3)))],
+            "createdAt": self.timestamp(),
+            "updatedAt": self.timestamp(),
+            **self._further("workspaceId", "__v"),
+        }
+        return dict(random.sample(list(fields.items()), len(fields)))
+
+    def message(self) -> JSON:
+        """A message with fields of its own."""
+        fields = {
+            "direction": self.random.choice(("inbound", "outbound")),
+            "sent": self.random.random() < 0.5,
+            "message": self.random.choice(_SAID),
+            "status": self.random.choice(("approved", "", "new word")),
+            "_id": self.random.choice(_TEXTS),
+            "createdAt": self.timestamp(),
+            "updatedAt": self.timestamp(),
+            **self._further(*_FURTHER_NAMES),
+        }
+        return dict(self.random.sample(list(fields.items()), len(fields)))
+
+    def _further(self, *names: str) -> JSON:
+        count = self.random.choice((0, 0, 1, 2))
+        return {name: self.random.choice(_FURTHER) for name in self.random.sample(names, count)}
+
+    def question(self) -> dict[str, str]:
+        """A question: what stays the same from page to page."""
+        random = self.random
+        question = {"sort": random.choice(_SORTS)} if random.random() < 0.8 else {}
+        often = random.choice((0.0, 0.1, 0.3))
+        for name in ("agentId", "pathwayId", *_BOUNDS):
+            if random.random() < often:
+                question[name] = self.filter(name)
+        return question
+
+    def filter(self, name: str) -> str:
+        if name in _BOUNDS:
+            return self.timestamp()
+        known = self.agents if name == "agentId" else self.pathways
+        return self.random.choice([*filter(None, known), "unknown"])
+
+    def other(self, question: dict[str, str]) -> dict[str, str]:
+        """Another question: with another sort, or another filter, or one less."""
+        name = self.random.choice(["sort", "sort", "sort", "agentId", "pathwayId", *_BOUNDS])
+        if name == "sort":
+            now = question.get("sort", reference.DEFAULT_SORT)
+            return question | {"sort": self.random.choice([sort for sort in _SORTS if sort != now])}
+        other = question | {name: self.filter(name)}
+        if name in question and _meaning(name, other) == _meaning(name, question):
+            del other[name]
+        return other
+
+    def page(self, *, long: bool = False) -> dict[str, str]:
+        """The parameters that may change from page to page."""
+        limits = ("8", "20", "1000", "") if long else ("1", "2", "3", "4", "5", "8", "1000", "")
+        page = {"limit": self.random.choice(limits)}
+        page["messages"] = self.random.choice(("", "all", "last", "none"))
+        return {name: value for name, value in page.items() if value}
+
+
+def _meaning(name: str, question: dict[str, str]) -> str:
+    return reference.instant(question[name]) if name in _BOUNDS else question[name]
