@@ -95,10 +95,6 @@ class _Resolver:
             case "Ref" if argument.endswith(".Alias"):  # SAM's: of a function's live version
                 return function_arn(argument.removesuffix(".Alias"))
             case "Ref":
-                # SAM's `Function.Alias`: on this machine there is one version of it.
-                resource = argument.removesuffix(".Alias")
-                if resource in self._functions and resource != argument:
-                    return function_arn(resource)
                 return self._values.get(argument, argument)
             case "Fn::GetAtt":
                 return self._attribute(*argument)

@@ -4,7 +4,6 @@ import logging
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
-from functools import cache
 from threading import Event
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -108,24 +107,12 @@ def _put_demo_data(dynamodb: "DynamoDBClient", names: Mapping[str, str]) -> None
         bulk.put(items[start : start + BATCH])
 
 
-@cache
-def _hasten_moto() -> None:
-    # moto asks five questions of a value before it compares two keys, and sorts the table for
-    # each page: 10,000 conversations took 14 s of CPU, and take 9 s without the questions.
-    from moto.dynamodb.models.dynamo_type import DynamoType  # noqa: PLC0415
-
-    cast_value = vars(DynamoType)["cast_value"].fget
-    fast = property(lambda own: own.value if own.type == "S" else cast_value(own))
-    DynamoType.cast_value = fast  # type: ignore[assignment, method-assign]
-
-
 @contextmanager
 def _embedded() -> Iterator[Variables]:
     # Imported here, since it takes a second that no other command needs to wait.
     from moto.backends import get_backend  # noqa: PLC0415
     from moto.moto_server.threaded_moto_server import ThreadedMotoServer  # noqa: PLC0415
 
-    _hasten_moto()
     logging.getLogger("werkzeug").setLevel(logging.ERROR)  # a line for every request
     server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
     server.start()
