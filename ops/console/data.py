@@ -51,7 +51,9 @@ def load(  # noqa: PLR0913, PLR0917 - a command's arguments are its options
     """Load conversations from files into a workspace.
 
     Takes what mongoexport writes: JSON lines or `--jsonArray`, Extended JSON canonical or relaxed,
-    pretty or not; plain JSON as well, and all of it with gzip. From MongoDB to a first answer:
+    pretty or not; plain JSON as well, and all of it with gzip. In JSON lines, a line is one record;
+    a damaged one, or one with several objects, is rejected. An array or a pretty file is read up to
+    its first damage, and the summary says where that is. From MongoDB to a first answer:
 
         mongoexport --uri URI --collection conversations --out conversations.json
         conversations load conversations.json --workspace my-workspace --dry-run
@@ -69,7 +71,8 @@ def load(  # noqa: PLR0913, PLR0917 - a command's arguments are its options
     removes both.
 
     What cannot be loaded goes to FILE.rejects (FILE.rejects-2 the next time), each record below a
-    line with the reason. Mend them there, and load that file.
+    line with the reason, which tells the records apart: leave it in. Mend the records there, and
+    load that file.
 
     Exit codes: 0 all loaded, 1 some rejected, 2 wrong use or no table, 130 interrupted.
     """

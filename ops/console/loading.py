@@ -17,16 +17,15 @@ from pydantic import ValidationError
 
 from domain.conversation import Conversation, Customer
 from domain.errors import ConversationTooLargeError, StoreError
+from ops.console.extended_json import MalformedValueError, plain
 from ops.console.options import explain
 from ops.console.progress import Progressing, Stop
 from ops.console.records import (
     REASON,
     STDIN,
-    MalformedValueError,
     Record,
     UnreadableFileError,
     opened,
-    plain,
     read,
 )
 from ops.tables.conversations import BATCH, THREADS
@@ -189,7 +188,8 @@ class _Rejects:
             self._file = self._create()
         self._file.write(b"%s%d: %s\n" % (REASON, record.line, " ".join(reason.split()).encode()))
         if record.text:
-            self._file.write(record.text + b"\n")
+            indent = b" " if record.text.startswith(REASON) else b""  # it is no reason itself
+            self._file.write(indent + record.text + b"\n")
         self._summary.rejected += 1
 
     def _create(self) -> IO[bytes]:

@@ -380,6 +380,19 @@ def test_pretty_records_can_be_mended_too(tmp_path: Path) -> None:
     assert counts(load(rejects)) == (1, 1, 0)
 
 
+def test_a_rejects_file_loads_back_whole(tmp_path: Path) -> None:
+    path = tmp_path / "some.json"
+    path.write_text('{"_id": "1", "s": "raw\n# line 7: newline"}\n# line 8\n# line 9: x\n{}\n')
+    assert counts(load(path, code=1)) == (0, 0, 5)
+    rejects = Path(f"{path}.rejects")
+    assert counts(load(rejects, code=1)) == (0, 0, 5)
+    texts = [
+        [line.strip() for line in file.read_text().splitlines() if not line.startswith("# line")]
+        for file in (rejects, Path(f"{rejects}.rejects"))
+    ]
+    assert texts[0] == texts[1] == path.read_text().splitlines()
+
+
 SPOKEN = (
     *("Thank you", "Größe", "Où ça ?", "¿Mañana?", "Não", "Łódź", "Čeština", "Türkçe ığüş"),
     *("Việt Nam", "Ελληνικά", "Кур’єр", "Српски", "שָׁלוֹם", "مرحبًا", "فارسی", "नमस्ते", "ไทย", "தமிழ்"),

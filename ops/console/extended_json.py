@@ -1,0 +1,70 @@
+"""Extended JSON, as MongoDB's tools write it, made plain."""
+
+from base64 import b64decode, b64encode
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from bson import Binary, Code, Decimal128, ObjectId
+from bson.errors import BSONError
+from bson.json_util import JSONOptions, object_hook
+
+_OPTIONS = JSONOptions(tz_aware=True)
+
+
+class MalformedValueError(ValueError):
+    """A value of Extended JSON is malformed, or has no counterpart in JSON."""
+
+
+def plain(value: Any) -> Any:  # noqa: ANN401 - any JSON
+    """Extended JSON v2, canonical or relaxed, as the JSON that the API speaks.
+
+    ObjectIds and UUIDs become their usual text, dates RFC 3339 with milliseconds in UTC, numbers
+    numbers, decimals text with all their digits, binary data base64.
+
+    Raises:
+        MalformedValueError: a value is malformed, or of a type that JSON has nothing for.
+    """
+    if isinstance(value, list):
+        return [plain(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    converted = {
+        name: plain(item) if isinstance(item, dict | list) else item for name, item in value.items()
+    }
+    kind = next(iter(converted), "")
+    return _json_of(kind, converted) if kind.startswith("$") else converted
+
+
+def _json_of(kind: str, value: dict[str, Any]) -> Any:  # noqa: ANN401, PLR0911 - one per type
+    try:
+        _check(value)
+        match object_hook(value, _OPTIONS):
+            case datetime() as moment:
+                return f"{moment.isoformat(timespec='milliseconds')[:23]}Z"
+            case Code(scope=dict()):
+                kind += " with a $scope"
+            case float() | str() as same:  # Code is a str
+                return str(same) if isinstance(same, str) else same
+            case int() as number:  # Int64 is one
+                return int(number)
+            case ObjectId() | UUID() | Decimal128() as named:
+                return str(named)
+            case Binary(subtype=4) as uuid:
+                return str(uuid.as_uuid())
+            case bytes() as data:
+                return b64encode(data).decode()
+            case dict() as unknown:
+                return unknown
+    except (ArithmeticError, AttributeError, BSONError, LookupError, TypeError, ValueError):
+        raise MalformedValueError(f"a {kind} is malformed") from None
+    raise MalformedValueError(f"a {kind} has no counterpart in JSON")
+
+
+def _check(value: dict[str, Any]) -> None:
+    """Refuses what bson would invent an id or leave out bytes for."""
+    if "$oid" in value and not isinstance(value["$oid"], str):
+        raise TypeError
+    if "$binary" in value:
+        data = value["$binary"]
+        b64decode(data["base64"] if isinstance(data, dict) else data, validate=True)
