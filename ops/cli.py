@@ -11,7 +11,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from ops.console import data, keys
+from ops.console import delete, export, get, keys, load
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -32,10 +32,10 @@ app = typer.Typer(
     nothing to work with.""",
 )
 
-app.command()(data.load)
-app.command()(data.export)
-app.command()(data.delete)
-app.command()(data.get)
+app.command()(load.load)
+app.command()(export.export)
+app.command()(delete.delete)
+app.command()(get.get)
 app.add_typer(keys.app, name="keys")
 
 

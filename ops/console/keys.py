@@ -13,8 +13,7 @@ import typer
 from domain import api_key
 from domain.api_key import ApiKey
 from domain.timestamp import now, to_instant
-from ops.console.data import Json, User, check_user, check_workspace
-from ops.console.options import Tables, fail, with_tables
+from ops.console.options import Json, Tables, User, check_user, check_workspace, fail, with_tables
 
 app = typer.Typer(
     no_args_is_help=True,

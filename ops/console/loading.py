@@ -1,17 +1,15 @@
 """Loads files of conversations into the table, many at a time, and says what became of each."""
 
-import os
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field
-from itertools import count
 from pathlib import Path
 from threading import Event
 from types import TracebackType
-from typing import IO, TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Self
 
 from pydantic import ValidationError
 
@@ -21,13 +19,13 @@ from ops.console.extended_json import MalformedValueError, plain
 from ops.console.options import explain
 from ops.console.progress import Progressing, Stop
 from ops.console.records import (
-    REASON,
     STDIN,
     Record,
     UnreadableFileError,
     opened,
     read,
 )
+from ops.console.rejects import Rejects
 from ops.tables.conversations import BATCH, THREADS
 from storage.conversations import to_item
 
@@ -117,7 +115,7 @@ class Load:
         with (
             opened(summary.file) as (stream, position),
             Progressing(summary.name, summary.size) as progress,
-            _Rejects(summary) as rejects,
+            Rejects(Path(summary.name)) as rejects,
             _Writer(self.write, summary) as writer,
         ):
             for record in stop.between(read(stream)):
@@ -125,6 +123,7 @@ class Load:
                     writer.add(self._item(record, summary.left_out))
                 except UnloadableError as error:
                     rejects.add(record, str(error))
+                    summary.rejected, summary.rejects = summary.rejected + 1, rejects.path
                     if self.strict:
                         raise StrictError(f"line {record.line}: {error}") from None
                 progress.update(summary.records, position())
@@ -163,47 +162,6 @@ def _words(kind: str, message: str) -> str:
     if kind == "missing":
         return "is missing"
     return message.removeprefix("Value error, ").replace("Input should", "should", 1)
-
-
-class _Rejects:
-    """The rejects file, made beside the source when the first record is rejected.
-
-    It holds each record as it was, below a line with the reason, which `read` passes over. Only
-    its owner may read it. One that is there already may have been mended: it is left alone.
-    """
-
-    def __init__(self, summary: Summary) -> None:
-        self._summary = summary
-        self._file: IO[bytes] | None = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._file:
-            self._file.close()
-
-    def add(self, record: Record, reason: str) -> None:
-        if not self._file:
-            self._file = self._create()
-        self._file.write(b"%s%d: %s\n" % (REASON, record.line, " ".join(reason.split()).encode()))
-        if record.text:
-            indent = b" " if record.text.startswith(REASON) else b""  # it is no reason itself
-            self._file.write(indent + record.text + b"\n")
-        self._summary.rejected += 1
-
-    def _create(self) -> IO[bytes]:
-        source = Path(self._summary.name)
-        for number in count(1):
-            suffix = ".rejects" if number == 1 else f".rejects-{number}"
-            path = source.with_name(source.name + suffix)
-            try:
-                descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-            except FileExistsError:
-                continue
-            self._summary.rejects = path
-            return os.fdopen(descriptor, "wb")
-        raise AssertionError
 
 
 class _Writer:

@@ -1,4 +1,4 @@
-"""Where the tables are: the options of every command about data, and the tables themselves."""
+"""The options that commands share, and the tables that they name."""
 
 import inspect
 import os
@@ -10,12 +10,17 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
+from domain.caller import WORKSPACE_ID, require_id
 from ops.local.environment import Variables
 
 if TYPE_CHECKING:
     from domain.errors import StoreError
     from ops.tables.conversations import Bulk
     from storage.api_keys import ApiKeyTable
+
+Workspace = Annotated[str, typer.Option(metavar="ID", help="The workspace.")]
+User = Annotated[str, typer.Option(metavar="ID", help="The user, as `userId` has it.")]
+Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON, for scripts.")]
 
 _PANEL = "Where the tables are"
 _OPTIONS = {
@@ -176,3 +181,19 @@ def with_tables(command: Callable[..., None]) -> Callable[..., None]:
     ]
     run.__signature__ = signature.replace(parameters=[*own, *where])  # type: ignore[attr-defined]
     return run
+
+
+def check_workspace(workspace: str) -> None:
+    """Ends the command if it is no workspace id."""
+    try:
+        require_id(workspace, WORKSPACE_ID)
+    except ValueError:
+        fail("--workspace takes 1 to 64 letters, digits, _ and -.")
+
+
+def check_user(user: str) -> None:
+    """Ends the command if it is no user id."""
+    try:
+        require_id(user)
+    except ValueError:
+        fail("--user takes 1 to 128 printable ASCII characters without #.")

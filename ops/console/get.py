@@ -1,0 +1,76 @@
+"""`conversations get`: what the endpoint answers to a user."""
+
+import gzip
+import json
+from base64 import b64decode
+from http import HTTPStatus
+from typing import Annotated
+from urllib.parse import parse_qsl, urlencode, urlsplit
+
+import typer
+
+from domain.caller import Caller
+from ops.console.options import Tables, User, Workspace, check_user, fail, with_tables
+
+
+@with_tables
+def get(
+    workspace: Workspace,
+    user: User,
+    query: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[NAME=VALUE]…", help="Query parameters, such as `limit=10`."),
+    ] = None,
+    *,
+    tables: Tables,
+) -> None:
+    """Show what the endpoint answers to a user, for support.
+
+    It runs the endpoint's own code, on this machine, as the user, whatever workspaces the user's
+    keys grant (`keys list` shows those):
+
+        conversations get --workspace my-workspace --user USER limit=10 sort=-updatedAt
+
+    Exit codes: 0 shown, 1 the endpoint answers with an error, 2 wrong use or no table.
+    """
+    check_user(user)
+    pairs = [one.partition("=") for one in query or ()]
+    if not all(equals for _, equals, _ in pairs):
+        fail("A query parameter looks like limit=10.")
+    parameters = urlencode([(name, value) for name, _, value in pairs])
+    status, headers, body = _answer(tables, workspace, user, parameters)
+    if status != HTTPStatus.OK:
+        typer.echo(f"{status}: {json.loads(body)['detail']}", err=True)
+        raise typer.Exit(1)
+    print(json.dumps(json.loads(body), indent=2, ensure_ascii=False))
+    if link := headers.get("link"):
+        cursor = dict(parse_qsl(urlsplit(link.partition("<")[2].partition(">")[0]).query))["cursor"]
+        typer.echo(f"More follow: add cursor={cursor}", err=True)
+
+
+def _answer(
+    tables: Tables, workspace: str, user: str, query: str
+) -> tuple[int, dict[str, str], bytes]:
+    """The endpoint's answer: status, headers with their names in lower case, and body."""
+    from ops.local import template  # noqa: PLC0415 - help need not wait for it
+    from ops.local.events import Request, proxy_event  # noqa: PLC0415 - as above
+    from ops.local.functions import Functions  # noqa: PLC0415 - as above
+
+    tables.conversations.check()
+    deployment = template.load()
+    (((method, path), function),) = deployment.api.routes.items()
+    headers = (
+        ("Host", "localhost"),
+        ("x-workspace-id", workspace),
+        ("x-api-key", "none"),
+        ("Accept-Encoding", "gzip"),
+    )
+    event = proxy_event(Request(method, path, query, headers), deployment.api.stage)
+    caller = Caller(user, frozenset({workspace}), "console")
+    event["requestContext"]["authorizer"] = caller.to_context()
+    answer = Functions(deployment.functions, tables.variables).invoke(function, event)
+    received = {name.lower(): value[0] for name, value in answer["multiValueHeaders"].items()}
+    body = answer["body"]
+    if answer["isBase64Encoded"]:
+        return answer["statusCode"], received, gzip.decompress(b64decode(body))
+    return answer["statusCode"], received, body.encode()

@@ -1,0 +1,118 @@
+"""`conversations load`: files of conversations into a workspace."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ops.console.options import Json, Tables, Workspace, check_workspace, fail, with_tables
+
+if TYPE_CHECKING:
+    from ops.console.loading import Summary, Write
+
+
+@with_tables
+def load(  # noqa: PLR0913, PLR0917 - a command's arguments are its options
+    files: Annotated[
+        list[Path],
+        typer.Argument(metavar="FILE…", help="`-` is stdin."),
+    ],
+    workspace: Workspace,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace what is stored, even by something older.")
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Check the files only. Needs no table.")
+    ] = False,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Stop at the first record that cannot be loaded.")
+    ] = False,
+    plain: Annotated[
+        bool,
+        typer.Option("--plain", help="No Extended JSON: take names such as `$oid` literally."),
+    ] = False,
+    as_json: Json = False,
+    *,
+    tables: Tables,
+) -> None:
+    """Load conversations from files into a workspace.
+
+    Takes what mongoexport writes: JSON lines or `--jsonArray`, Extended JSON canonical or relaxed,
+    pretty or not; plain JSON as well, and all of it with gzip. In JSON lines, a line is one record;
+    a damaged one, or one with several objects, is rejected. An array or a pretty file is read up to
+    its first damage, and the summary says where that is. From MongoDB to a first answer:
+
+        mongoexport --uri URI --collection conversations --out conversations.json
+        conversations load conversations.json --workspace my-workspace --dry-run
+        conversations load conversations.json --workspace my-workspace
+        conversations keys issue --user USER --workspace my-workspace
+
+    The last one prints a key, and the curl line to use it.
+
+    Every record needs `_id`, `userId`, `pathwayId`, `agentId`, `customer`, `messages`, `createdAt`
+    and `updatedAt`. Fields that are none of a conversation are left out, and counted.
+
+    A stored conversation is replaced by a newer one only (`updatedAt`). So repeating a load changes
+    nothing, and after Ctrl-C or a failure the same command goes on. `_id` and `createdAt` make the
+    key: a conversation whose `createdAt` has changed is another one; `conversations delete --id`
+    removes both.
+
+    What cannot be loaded goes to FILE.rejects (FILE.rejects-2 the next time), each record below a
+    line with the reason, which tells the records apart: leave it in. Mend the records there, and
+    load that file.
+
+    Exit codes: 0 all loaded, 1 some rejected, 2 wrong use or no table, 130 interrupted.
+    """
+    from ops.console import loading  # noqa: PLC0415 - help need not wait for it
+
+    check_workspace(workspace)
+    for file in files:
+        if file != Path("-") and not file.exists():
+            fail(f"There is no file {file}.")
+        if file.is_dir():
+            fail(f"{file} is a folder. Name the files in it.")
+    write: Write | None = None
+    if not dry_run:
+        table = tables.conversations
+        write = table.put if overwrite else table.put_newer
+    how = loading.Load(workspace_id=workspace, write=write, literal=plain, strict=strict)
+    summaries: list[Summary] = []
+
+    def tell(summary: "Summary") -> None:
+        summaries.append(summary)
+        if not as_json:
+            _print(summary, dry_run=dry_run)
+
+    code = loading.load(files, how, tables.stop, tell)
+    if as_json:
+        print(json.dumps({"files": [_to_json(summary) for summary in summaries]}, indent=2))
+    raise typer.Exit(code)
+
+
+def _print(summary: "Summary", *, dry_run: bool) -> None:
+    print(f"{summary.name}: {summary.records:,} records in {summary.seconds:,.1f} s")
+    print(f"  {'valid' if dry_run else 'loaded':9}{summary.loaded:>12,}")
+    if not dry_run:
+        print(f"  skipped  {summary.skipped:>12,}   stored already, the same or newer")
+    where = f"   see {summary.rejects}" if summary.rejects else ""
+    print(f"  rejected {summary.rejected:>12,}{where}")
+    if summary.left_out:
+        names = (f"{name} ({count:,})" for name, count in summary.left_out.most_common())
+        print(f"  Fields left out: {', '.join(names)}")
+    if summary.problem:
+        typer.echo(f"  {summary.problem}", err=True)
+
+
+def _to_json(summary: "Summary") -> dict[str, Any]:
+    return {
+        "file": summary.name,
+        "records": summary.records,
+        "loaded": summary.loaded,
+        "skipped": summary.skipped,
+        "rejected": summary.rejected,
+        "rejects": summary.rejects and str(summary.rejects),
+        "leftOut": dict(summary.left_out.most_common()),
+        "problem": summary.problem or None,
+        "seconds": summary.seconds,
+    }
