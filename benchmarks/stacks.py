@@ -129,7 +129,7 @@ def _document(conversation: Conversation) -> Item:
 def tables(conversations: Sequence[Conversation]) -> dict[str, Table]:
     """The same conversations in every layout."""
     return {
-        "documents": table(map(_document, conversations), {"document", "sk"}),
+        "documents": table(map(_document, conversations), {"document", "pk", "sk"}),
         "maps": table(map(_map, conversations)),
     }
 

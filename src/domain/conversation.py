@@ -1,6 +1,5 @@
 """The conversation, as clients receive it, and its canonical JSON."""
 
-from json import JSONDecoder
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
@@ -103,7 +102,7 @@ class Conversation(_Model):
 
 
 Messages = Literal["all", "last", "none"]
-_decode_json = JSONDecoder().raw_decode
+_NEXT_MESSAGE = f',{{"{next(iter(Message.model_fields))}":"'.encode()
 
 
 def keep_messages(document: bytes, messages: Messages) -> bytes:
@@ -117,10 +116,19 @@ def keep_messages(document: bytes, messages: Messages) -> bytes:
     return document[:start] + kept + document[end:]
 
 
-def _last_of(elements: bytes) -> bytes:
-    text = elements.decode()
-    start = end = 0
-    while end < len(text):
-        start = end
-        end = _decode_json(text, start)[1] + len(",")
-    return text[start:].encode()
+def _last_of(messages: bytes) -> bytes:
+    """The last of the messages in an array's canonical JSON, without its brackets.
+
+    Goes back from the end, mark by mark. A mark inside a nested value does not count: more
+    brackets are closed after it than opened.
+    """
+    end, depth = len(messages), 0
+    while (start := messages.rfind(_NEXT_MESSAGE, 0, end)) != -1:
+        # A mark cannot stand inside a string either, so each piece holds whole strings.
+        piece = messages[start + 1 : end].replace(rb"\\", b"").replace(rb"\"", b"")
+        outside = b"".join(piece.split(b'"')[::2])
+        depth += sum(map(outside.count, (b"{", b"["))) - sum(map(outside.count, (b"}", b"]")))
+        if depth == 0:
+            return messages[start + 1 :]
+        end = start
+    return messages

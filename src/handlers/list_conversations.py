@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from aws_lambda_powertools.event_handler.middlewares import NextMiddleware
     from aws_lambda_powertools.utilities.typing import LambdaContext
 
+_HOST = re.compile(r"[\w.:\[\]-]+", re.ASCII)
+
 app = APIGatewayRestResolver(enable_validation=True)
 handle_errors(app)
 
@@ -72,10 +74,13 @@ def list_conversations(
         query = cursors.resume(cursor, partition, query)
 
     gzip = encoding.accepts_gzip(_header(event, "accept-encoding"))
+    if_none_match = _header(event, "if-none-match")
+    # A 304 has no size: a whole list that fits only compressed is read for its ETag, too.
+    compare_whole = limit is None and if_none_match != ""
     page = table().query(
         partition,
         query,
-        max_bytes=encoding.max_json_bytes(gzip=gzip),
+        max_bytes=encoding.max_json_bytes(gzip=gzip or compare_whole),
         seconds_left=lambda: app.lambda_context.get_remaining_time_in_millis() / 1000,
     )
 
@@ -86,7 +91,7 @@ def list_conversations(
         page,
         request_id=event["requestContext"]["requestId"],
         gzip=gzip,
-        if_none_match=_header(event, "if-none-match"),
+        if_none_match=if_none_match,
         link=link if limit else None,
     )
     _record(page, response.status_code, size, whole=limit is None)
@@ -101,11 +106,11 @@ def _address(event: dict[str, Any], cursor: str) -> str:
     """The address of the next page, as the client spelled this one's."""
     context = event["requestContext"]
     scheme = "http" if _header(event, "x-forwarded-proto") == "http" else "https"
-    host = _header(event, "host")
-    if not re.fullmatch(r"[\w.:\[\]-]+", host, re.ASCII):
-        host = context["domainName"]
+    hosts = (_header(event, "host"), context["domainName"] or "")  # two Hosts have a comma
+    host = next(filter(_HOST.fullmatch, hosts), None)
+    origin = f"{scheme}://{host}" if host else ""  # a Link may be relative, RFC 8288
     query = {**event["queryStringParameters"], "cursor": cursor}
-    return f"{scheme}://{host}{context['path']}?{urlencode(query, quote_via=quote)}"
+    return f"{origin}{context['path']}?{urlencode(query, quote_via=quote)}"
 
 
 def _record(page: Page, status: int, size: int, *, whole: bool) -> None:

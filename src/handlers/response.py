@@ -2,8 +2,10 @@
 
 import json
 import re
+from bisect import bisect
 from collections.abc import Callable
 from hashlib import sha256
+from itertools import accumulate
 
 from aws_lambda_powertools.event_handler import Response
 from isal import isal_zlib
@@ -36,56 +38,101 @@ def encode(
     if_none_match: str,
     link: Callable[[Position], str] | None,
 ) -> tuple[Page, Response[str], int]:
-    """The page, its response and that one's size as Lambda counts it.
+    """Encode a page; return it, its response and the response's size as Lambda counts it.
 
-    The page is cut where it exceeds Lambda's quota; the response is a 304 where the client has it.
+    A page over Lambda's quota is shortened: the result is the longest page that fits, or fills
+    7/8 of the quota. The response is a 304 if the client already has the page.
 
     Args:
-        link: the address of the page after a position; `None` where the list must be whole.
+        link: returns the address of the page after a position; `None` if the list must be whole.
 
     Raises:
-        ResponseTooLargeError: the list must be whole, and cannot.
+        ResponseTooLargeError: the list must be whole but does not fit, or its first conversation
+            alone does not.
     """
+    if page.next is not None and link is None:
+        raise _too_large(gzip=gzip)
     headers = {**_HEADERS, "x-request-id": request_id}
-    if page.next is not None:
-        if link is None:
-            raise _too_large(gzip=gzip)
+    longest: tuple[Page, Response[str], int] | None = None
+    fitting, exceeding = 0, len(page.documents) + 1  # a length that fits, one that does not
+    shorter = page
+    while True:
+        response, size = _respond(
+            shorter, headers, gzip=gzip, if_none_match=if_none_match, link=link
+        )
+        if response is None:
+            exceeding = len(shorter.documents)
+        else:
+            longest, fitting = (shorter, response, size), len(shorter.documents)
+            full = size >= MAX_ENVELOPE_BYTES * 7 // 8
+            if full or shorter is page or response.status_code == 304:
+                return longest
+        if link is None or exceeding - fitting == 1:
+            break
+        # Halving bounds the number of encodings, wherever the large conversations are.
+        length = (fitting + exceeding) // 2
+        if shorter is page:
+            length = _length_of_share(page.documents, 0.95 * MAX_ENVELOPE_BYTES / size)
+        shorter = page.first(length)
+    if longest is None:
+        raise _too_large(gzip=gzip)
+    return longest
+
+
+def _length_of_share(documents: list[bytes], share: float) -> int:
+    """How many documents make up a share of all bytes, at least one."""
+    ends = list(accumulate(map(len, documents)))
+    return max(1, bisect(ends, share * ends[-1]))
+
+
+def _respond(
+    page: Page,
+    headers: dict[str, str],
+    *,
+    gzip: bool,
+    if_none_match: str,
+    link: Callable[[Position], str] | None,
+) -> tuple[Response[str] | None, int]:
+    """The page's response, `None` if too large, and its size. On return, the body is freed."""
+    headers = dict(headers)
+    if page.next is not None and link is not None:
         headers["Link"] = f'<{link(page.next)}>; rel="next"'
     body = b"[" + b",".join(page.documents) + b"]"
-    digest = sha256(body + headers.get("Link", "").encode()).hexdigest()[:32]
+    content = sha256(body)
+    content.update(headers.get("Link", "").encode())
+    digest = content.hexdigest()[:32]
     headers["ETag"] = f'W/"{digest}"'
     if if_none_match == "*" or f'"{digest}"' in re.findall('"[^"]*"', if_none_match):
-        return page, Response(304, headers=headers, body=""), 0
+        return Response(304, headers=headers, body=""), 0
     headers["Content-Type"] = "application/json"
-    response, size = _envelope(body, headers, gzip=gzip)
-    if size <= MAX_ENVELOPE_BYTES:
-        return page, response, size
-    count = len(page.documents)
-    if count == 1:
-        raise _too_large(gzip=gzip)
-    fitting = int(count * MAX_ENVELOPE_BYTES / size)
-    shorter = page.first(max(1, min(fitting, count - 1)))
-    return encode(shorter, request_id=request_id, gzip=gzip, if_none_match=if_none_match, link=link)
+    return _envelope(body, headers, gzip=gzip)
 
 
-def _envelope(body: bytes, headers: dict[str, str], *, gzip: bool) -> tuple[Response[str], int]:
-    """The response, and the bytes of what Lambda's runtime makes of it, to the byte."""
-    if gzip and len(body) > _MIN_GZIP_BYTES:
+def _envelope(
+    body: bytes, headers: dict[str, str], *, gzip: bool
+) -> tuple[Response[str] | None, int]:
+    """The response, `None` if too large, and the bytes Lambda's runtime sends, to the byte."""
+    compressed = gzip and len(body) > _MIN_GZIP_BYTES
+    if compressed:
         headers = {**headers, "Content-Encoding": "gzip"}
-        text = b64encode_as_string(isal_zlib.compress(body, _GZIP_LEVEL, _GZIP_FORMAT))
-        response, size = Response[str](200, headers=headers, body=text), len(text)
-        response.base64_encoded = True
+        body = isal_zlib.compress(body, _GZIP_LEVEL, _GZIP_FORMAT)
+        size = (len(body) + 2) // 3 * 4  # as base64
     else:
-        response = Response[str](200, headers=headers, body=body.decode())
         # JSON in a JSON string: each quote and backslash takes a backslash more.
         size = len(body) + body.count(b'"') + body.count(b"\\")
     envelope = {
         "statusCode": 200,
         "body": "",
-        "isBase64Encoded": response.base64_encoded,
+        "isBase64Encoded": compressed,
         "multiValueHeaders": {name: [value] for name, value in headers.items()},
     }
-    return response, size + len(json.dumps(envelope))
+    size += len(json.dumps(envelope))
+    if size > MAX_ENVELOPE_BYTES:
+        return None, size
+    text = b64encode_as_string(body) if compressed else body.decode()
+    response = Response[str](200, headers=headers, body=text)
+    response.base64_encoded = compressed
+    return response, size
 
 
 def accepts_gzip(accept_encoding: str) -> bool:

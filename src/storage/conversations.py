@@ -12,14 +12,14 @@ from domain.errors import (
 )
 from domain.timestamp import to_instant
 from storage import document
-from storage.dynamodb import SECONDS_PER_CALL, store_errors
+from storage.dynamodb import SECONDS_PER_CALL, SECONDS_TO_ANSWER, store_errors
 from storage.query import ConversationQuery, Partition, Position, partition_key
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from mypy_boto3_dynamodb import DynamoDBClient
-    from mypy_boto3_dynamodb.type_defs import AttributeValueTypeDef
+    from mypy_boto3_dynamodb.type_defs import AttributeValueTypeDef, QueryOutputTypeDef
 
     Item = Mapping[str, AttributeValueTypeDef]
 
@@ -64,9 +64,11 @@ class ConversationTable:
         """The conversations that `query` asks for.
 
         The page is cut short, and its `next` tells where, when it would exceed `max_bytes` of
-        JSON, or when less time is left than another request to DynamoDB may take.
+        JSON, or when less time is left than another request to DynamoDB may take, or than the
+        answer to the client. It holds at least one conversation if DynamoDB returns one first.
 
         Raises:
+            StoreUnavailableError: an answer is incomplete, or about another partition.
             UnreadableConversationError: a stored conversation is damaged.
         """
         page = Page()
@@ -75,19 +77,20 @@ class ConversationTable:
         while True:
             with store_errors():
                 answer = self._client.query(**request)
-            if "Items" not in answer:  # an answer cut off on the way raises nothing
-                raise StoreUnavailableError("IncompleteAnswer")
+            items, last = _check(answer, partition, query)
             page.reads += 1
-            for item in answer["Items"]:
+            for item in items:
                 if len(page.documents) == query.limit:
                     return page.first(query.limit)
+                if page.documents and seconds_left() < SECONDS_TO_ANSWER:
+                    return page.first(len(page.documents))
                 text = keep_messages(read_item(partition, item), query.messages)
                 size += len(text)
                 if size > max_bytes and page.documents:
                     return page.first(len(page.documents))
                 page.documents.append(text)
                 page.positions.append(_position(item, query))
-            if not (last := answer.get("LastEvaluatedKey")):
+            if last is None:
                 return page
             if seconds_left() < SECONDS_PER_CALL:
                 page.next = _position(last, query)
@@ -109,6 +112,31 @@ class ConversationTable:
         item = to_item(workspace_id, conversation)
         with store_errors():
             self._client.put_item(TableName=self._name, Item=item)
+
+
+def _check(
+    answer: "QueryOutputTypeDef", partition: Partition, query: ConversationQuery
+) -> "tuple[Sequence[Item], Item | None]":
+    """The items of an answer, and its `LastEvaluatedKey`, `None` if nothing follows.
+
+    An answer cut off on the way raises nothing by itself; one to another request can arrive on a
+    connection that was out of step.
+
+    Raises:
+        StoreUnavailableError: the answer is incomplete, or about another partition.
+    """
+    try:
+        items = answer["Items"]
+        ends = [answer["LastEvaluatedKey"]] if "LastEvaluatedKey" in answer else []
+        keys = [*items, *ends]
+        values = [key[name]["S"] for key in keys for name in ("pk", *query.key_names)]
+    except (KeyError, TypeError):
+        raise StoreUnavailableError("IncompleteAnswer") from None
+    if not isinstance(items, list) or not all(isinstance(value, str) for value in values):
+        raise StoreUnavailableError("IncompleteAnswer")
+    if any(key["pk"]["S"] != partition for key in keys):
+        raise StoreUnavailableError("ForeignAnswer")
+    return items, ends[0] if ends else None
 
 
 def _position(item: "Item", query: ConversationQuery) -> Position:

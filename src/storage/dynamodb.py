@@ -28,8 +28,9 @@ _CONFIG = Config(
     user_agent="conversations",  # else botocore puts one together for every request
 )
 _CLIENT_SECONDS = 8.0  # two attempts of 1 + 3 s, or fewer and the pause between them
-# Those of the shortcut's attempt, 4 s; the client's; and 1 s to answer.
-SECONDS_PER_CALL = 13.0
+SECONDS_TO_ANSWER = 3.0  # for the largest page, encoded as often as it may be
+# Those of the shortcut's attempt, 4 s; the client's; and those to answer.
+SECONDS_PER_CALL = 4.0 + _CLIENT_SECONDS + SECONDS_TO_ANSWER
 
 # What is not named here, a client's own errors included, is the store being unavailable.
 _ERRORS: dict[str, type[StoreError]] = {

@@ -85,7 +85,7 @@ class ConversationQuery:
             "TableName": table,
             "KeyConditionExpression": " AND ".join(filter(None, ("pk = :pk", condition))),
             "ExpressionAttributeValues": {name: {"S": value} for name, value in values.items()},
-            "ProjectionExpression": ", ".join(("document", *self.key_names)),
+            "ProjectionExpression": ", ".join(("document", "pk", *self.key_names)),
             "ScanIndexForward": not self.sort.startswith("-"),
         }
         if self.by_updated:

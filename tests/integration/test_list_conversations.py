@@ -153,11 +153,12 @@ class Answers:
 
 def item(number: int) -> dict[str, Any]:
     text = json.dumps(conversation(id=f"c{number}"))
-    return {"sk": {"S": f"2024-12-01T08:45:00.000Z#c{number}"}, "document": {"S": text}}
+    return after(number) | {"document": {"S": text}}
 
 
 def after(number: int) -> dict[str, Any]:
-    return {"pk": {"S": f"demo#{DOCUMENTED_USER}"}, "sk": item(number)["sk"]}
+    sk = f"2024-12-01T08:45:00.000Z#c{number}"
+    return {"pk": {"S": f"demo#{DOCUMENTED_USER}"}, "sk": {"S": sk}}
 
 
 def answering(monkeypatch: pytest.MonkeyPatch, *answers: Any) -> Api:
@@ -178,15 +179,43 @@ def test_an_empty_page_in_the_middle_does_not_end_the_list(monkeypatch: pytest.M
     assert api.get().ids == ["c1", "c3"]
 
 
-CUT_OFF = {"ResponseMetadata": {"HTTPStatusCode": 200}}
+WRONG_ENDS: tuple[Any, ...] = ({}, [], "", 0, None, "x", {"sk": "x"})
+INCOMPLETE: list[Any] = [
+    {"ResponseMetadata": {"HTTPStatusCode": 200}},  # cut off on its way
+    *({"Items": items} for items in ({}, {"0": item(2)}, "", "text", 0, None, [None], [[]], [{}])),
+    *({"Items": [{**item(2), name: wrong}]} for name in after(2) for wrong in ("x", {}, {"S": 1})),
+    *({"Items": [], "LastEvaluatedKey": last} for last in WRONG_ENDS),
+    {"Items": [], "LastEvaluatedKey": {**after(2), "sk": {"S": 1}}},
+]
 
 
+@pytest.mark.parametrize("incomplete", INCOMPLETE)
 @pytest.mark.parametrize("before", [[], [{"Items": [item(1)], "LastEvaluatedKey": after(1)}]])
-def test_an_answer_cut_off_is_a_503_and_never_a_part(
-    monkeypatch: pytest.MonkeyPatch, before: list[Any]
+def test_an_incomplete_answer_is_a_503_and_never_a_part(
+    monkeypatch: pytest.MonkeyPatch, output: Callable[[], str], before: list[Any], incomplete: Any
 ) -> None:
-    api = answering(monkeypatch, *before, CUT_OFF)
+    api = answering(monkeypatch, *before, incomplete)
     assert_problem(api.get(), 503, "store_unavailable")
+    assert '"reason":"IncompleteAnswer"' in output()
+
+
+OTHERS = {"pk": {"S": f"demo-busy#{DOCUMENTED_USER}"}}  # the same user's, of another workspace
+
+
+@pytest.mark.parametrize(
+    "foreign",
+    [
+        {"Items": [item(2) | OTHERS]},
+        {"Items": [item(1), item(2) | OTHERS]},
+        {"Items": [], "LastEvaluatedKey": after(2) | OTHERS},
+    ],
+)
+def test_an_answer_about_another_partition_is_a_503_and_never_data(
+    monkeypatch: pytest.MonkeyPatch, output: Callable[[], str], foreign: Any
+) -> None:
+    api = answering(monkeypatch, foreign, {"Items": []})
+    assert_problem(api.get(), 503, "store_unavailable")
+    assert '"reason":"ForeignAnswer"' in output()
 
 
 @pytest.mark.parametrize("before", [[], [{"Items": [item(1)], "LastEvaluatedKey": after(1)}]])
@@ -454,6 +483,37 @@ def test_time_that_runs_out_cuts_a_page_and_refuses_a_whole_list(
     assert "limit" in detail
 
 
+def test_time_that_runs_out_within_a_read_cuts_a_page_and_refuses_a_whole_list(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    answer = {"Items": [item(number) for number in range(5)]}
+    cut = answering(monkeypatch, answer).get(limit="10", context=Context(28, 28, 1))
+    assert cut.ids == ["c0", "c1", "c2"]
+    assert cut.cursor
+    shortest = answering(monkeypatch, answer).get(limit="10", context=Context(0))
+    assert shortest.ids == ["c0"]  # there is always progress
+    whole = answering(monkeypatch, answer).get(context=Context(28, 28, 1))
+    assert_problem(whole, 413, "response_too_large")
+
+
+def test_a_list_that_fits_only_compressed_is_a_304_without_compression_too(
+    api: Api, table: ConversationTable
+) -> None:
+    message = DOCUMENTED["messages"][0] | {"message": "a" * 2_500_000}  # type: ignore[index]
+    put(table, *(conversation(id=str(number), messages=[message]) for number in range(4)))
+    whole = api.get(headers={"Accept-Encoding": "gzip"})
+    assert len(whole.ids) == 4
+    assert_problem(api.get(), 413, "response_too_large")
+    tag = whole.headers["etag"]
+    same = api.get(headers={"If-None-Match": tag})
+    assert (same.status, same.body, same.headers["etag"]) == (304, b"", tag)
+    assert_problem(api.get(headers={"If-None-Match": '"other"'}), 413, "response_too_large")
+    # A page is cut where it is without the condition, so its own ETag holds.
+    page = api.get(limit="4")
+    assert len(page.ids) == 2
+    assert api.get(limit="4", headers={"If-None-Match": page.headers["etag"]}).status == 304
+
+
 def test_a_page_that_time_cuts_to_nothing_links_on(monkeypatch: pytest.MonkeyPatch) -> None:
     api = answering(monkeypatch, {"Items": [], "LastEvaluatedKey": after(2)})
     empty = api.get(limit="10", agentId="rare", context=Context(1))
@@ -477,12 +537,15 @@ def test_the_link_repeats_the_address_as_the_client_used_it(
 def test_no_header_writes_into_the_link(api: Api, table: ConversationTable) -> None:
     put(table, *(conversation(id=str(number)) for number in range(3)))
     own = api.get(limit="2").headers["link"]
-    for headers in (
-        {"Host": ["a1b2c3d4e5.execute-api.us-east-1.amazonaws.com", "other.example"]},
+    host = "a1b2c3d4e5.execute-api.us-east-1.amazonaws.com"
+    spoofed: tuple[dict[str, str | list[str]], ...] = (
+        {"Host": [host, 'x/>; rel="x", <https://other.example'], "host": "other.example"},
+        {"Host": [host, "other.example"]},
         {"Host": 'other.example/>; rel="x", <https://other.example'},
         {"X-Forwarded-Proto": 'x://other.example/>; rel="x", <https'},
         {"X-Forwarded-Proto": ["http", "https"]},
-    ):
+    )
+    for headers in spoofed:
         assert api.get(limit="2", headers=headers).headers["link"] == own
 
 

@@ -1,11 +1,17 @@
 import gzip
 import json
 import random
+import sys
+import tracemalloc
 from base64 import b64decode
+from dataclasses import dataclass
+from hashlib import sha256
 from typing import Any
 
 import pytest
 from awslambdaric.lambda_runtime_marshaller import LambdaMarshaller
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from domain.errors import ResponseTooLargeError
 from handlers import list_conversations
@@ -103,6 +109,105 @@ def test_a_page_that_exceeds_the_quota_shortens_itself_and_links_on() -> None:
     assert json.loads(response.body) == [json.loads(text) for text in shortened.documents]
     last = f"key-{len(shortened.documents) - 1}"
     assert response.headers["Link"] == f'<https://h/?cursor={last}>; rel="next"'
+
+
+def documents_of(*sizes: int, noise: bool, seed: int = 1) -> list[bytes]:
+    """JSON strings of these sizes: hexadecimal noise, which gzip halves, or one letter."""
+    rng = random.Random(seed)  # noqa: S311 - what gzip cannot shrink much
+    texts = (rng.randbytes(size // 2).hex() if noise else "a" * size for size in sizes)
+    return [b'"' + text.encode() + b'"' for text in texts]
+
+
+BLOCK = documents_of(730_000, noise=True)[0]
+DISTRIBUTIONS = {
+    "bytes at the front": [BLOCK] * 12 + documents_of(*[300] * 988, noise=True),
+    "a page full with the first": documents_of(6_200_000, *[9_000] * 999, noise=True),
+    "bytes at the back": documents_of(*[300] * 988, noise=True) + [BLOCK] * 12,
+    "bytes in the middle": documents_of(*[300] * 500, noise=True) + [BLOCK] * 12 + [b'"a"'] * 488,
+    "equal": documents_of(*[12_000] * 1000, noise=True),
+    "noise, then letters": documents_of(*[12_000] * 500, noise=True)
+    + documents_of(*[12_000] * 500, noise=False),
+    "letters, then noise": documents_of(*[12_000] * 500, noise=False)
+    + documents_of(*[24_000] * 500, noise=True),
+    "in turns": [text for _ in range(50) for text in (b'"' + b"a" * 300_000 + b'"', BLOCK)],
+    "each half of the one before": documents_of(
+        *[4_000_000 >> shift for shift in range(20)] * 3, noise=True
+    ),
+    "each twice the one before": documents_of(*[8 << shift for shift in range(21)], noise=True),
+}
+
+
+@dataclass
+class Work:
+    """What shortening a page took."""
+
+    page: Page
+    size: int
+    encodings: int
+    peak: int
+
+
+def shorten(whole: Page, monkeypatch: pytest.MonkeyPatch, *, gzip: bool) -> Work:
+    encodings = 0
+
+    def counting_sha256(body: bytes) -> Any:
+        nonlocal encodings
+        encodings += 1
+        return sha256(body)
+
+    monkeypatch.setattr(encoding, "sha256", counting_sha256)
+    tracemalloc.start()
+    try:
+        shortened, _, size = encode(whole, gzip=gzip)
+        return Work(shortened, size, encodings, tracemalloc.get_traced_memory()[1])
+    finally:
+        tracemalloc.stop()
+
+
+def assert_bounded(whole: Page, monkeypatch: pytest.MonkeyPatch, *, gzip: bool) -> None:
+    """At most 12 encodings and three bodies in memory, for a page that is full or the longest."""
+    work = shorten(whole, monkeypatch, gzip=gzip)
+    assert work.encodings <= 12
+    assert work.peak < 3 * sum(map(len, whole.documents)) + 3 * LIMIT + 1_000_000
+    length = len(work.page.documents)
+    assert length >= 1
+    assert work.page.documents == whole.documents[:length]
+    assert work.size <= LIMIT
+    if length < len(whole.documents) and work.size < LIMIT * 7 // 8:
+        monkeypatch.setattr(encoding, "MAX_ENVELOPE_BYTES", 10 * LIMIT)
+        assert encode(whole.first(length + 1), gzip=gzip)[2] > LIMIT
+
+
+@pytest.mark.parametrize("gzip", [True, False])
+@pytest.mark.parametrize("distribution", DISTRIBUTIONS)
+def test_shortening_a_page_takes_few_encodings_and_little_memory(
+    distribution: str, monkeypatch: pytest.MonkeyPatch, *, gzip: bool
+) -> None:
+    assert_bounded(page(*DISTRIBUTIONS[distribution]), monkeypatch, gzip=gzip)
+
+
+@settings(max_examples=100)
+@given(
+    parts=st.lists(st.tuples(st.integers(2, 20_000), st.booleans()), min_size=1, max_size=60),
+    gzip=st.booleans(),
+    seed=st.integers(0, 2**32),
+)
+def test_a_page_of_any_distribution_is_shortened_within_the_bounds(
+    *, parts: list[tuple[int, bool]], gzip: bool, seed: int
+) -> None:
+    documents = [
+        documents_of(size, noise=noise, seed=seed + number)[0]
+        for number, (size, noise) in enumerate(parts)
+    ]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(encoding, "MAX_ENVELOPE_BYTES", 24_000)
+        patch.setattr(sys.modules[__name__], "LIMIT", 24_000)
+        assert_bounded(page(*documents), patch, gzip=gzip)
+
+
+def test_a_first_conversation_that_is_too_large_alone_is_refused() -> None:
+    with pytest.raises(ResponseTooLargeError):
+        encode(page(*documents_of(LIMIT, 300, 300, noise=True)))
 
 
 def test_the_largest_conversation_fits_a_page_of_its_own() -> None:

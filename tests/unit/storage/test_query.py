@@ -11,7 +11,7 @@ def test_the_plain_list_is_one_partition_newest_first() -> None:
         "TableName": "table",
         "KeyConditionExpression": "pk = :pk",
         "ExpressionAttributeValues": {":pk": {"S": "demo#user"}},
-        "ProjectionExpression": "document, sk",
+        "ProjectionExpression": "document, pk, sk",
         "ScanIndexForward": False,
     }
 
@@ -40,7 +40,7 @@ def test_every_parameter_has_its_place_in_the_request() -> None:
             ":agentId": {"S": "a"},
             ":pathwayId": {"S": "p"},
         },
-        "ProjectionExpression": "document, updatedKey, sk",
+        "ProjectionExpression": "document, pk, updatedKey, sk",
         "ScanIndexForward": True,
         "Limit": 11,
         "ExclusiveStartKey": {"pk": {"S": "demo#user"}, "updatedKey": {"S": "u"}, "sk": {"S": "c"}},
