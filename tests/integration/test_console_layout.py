@@ -126,6 +126,7 @@ MESSAGE = conversation()["messages"][0]
         {"updatedAt": "2024-12-01"},
         {"updatedAt": "2024-12-01T08:45:00"},
         {"updatedAt": "2023-02-29T08:45:00Z"},
+        {"updatedAt": "2024-12-01T08:45:00+24:00"},
         {"updatedAt": 1733042700000},
         {"messages": [{**MESSAGE, "createdAt": "0000-01-01T00:00:00Z"}]},
         {"messages": [{**MESSAGE, "updatedAt": "Dec 1, 2024 08:45Z"}]},
