@@ -3,19 +3,40 @@
 import { text } from "node:stream/consumers";
 import { DynamoDBClient, PutItemCommand } from "@aws-sdk/client-dynamodb";
 
-const instant = (timestamp) => new Date(timestamp).toISOString(); // UTC, milliseconds, Z
+const RFC_3339 =
+  /^(?!0000)(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(\.\d+)?(Z|[+-]\d\d:[0-5]\d)$/;
+
+function instant(timestamp) {
+  const utc = new Date(timestamp).toISOString(); // milliseconds, Z
+  const clock = RFC_3339.exec(timestamp)?.[1];
+  // Date takes February 30 for March 1, and goes beyond the year 9999.
+  if (!RFC_3339.test(utc) || new Date(`${clock}Z`).toISOString().slice(0, 19) !== clock)
+    throw new Error("malformed timestamp");
+  return utc;
+}
+
+// One conversation that the endpoint cannot read fails the user's whole list.
+function check(value, depth = 1) {
+  if (typeof value === "number" && !Number.isFinite(value)) throw new Error("number too large");
+  if (typeof value !== "object" || value === null) return;
+  if (depth > 100) throw new Error("nested too deep");
+  for (const part of Object.values(value)) check(part, depth + 1);
+}
 
 export async function put(client, table, workspaceId, conversation) {
   const { _id, userId, agentId, pathwayId, createdAt, updatedAt } = conversation;
   if (!/^[A-Za-z0-9_-]{1,64}$/.test(workspaceId)) throw new Error("malformed workspace id");
   for (const id of [_id, userId])
     if (!/^[ -"$-~]{1,128}$/.test(id)) throw new Error("malformed _id or userId");
+  for (const message of conversation.messages)
+    for (const timestamp of [message.createdAt, message.updatedAt]) instant(timestamp);
+  check(conversation);
   const item = {
     pk: { S: `${workspaceId}#${userId}` },
     sk: { S: `${instant(createdAt)}#${_id}` },
     updatedKey: { S: `${instant(updatedAt)}#${_id}` },
-    agentId: { S: agentId },
-    pathwayId: { S: pathwayId },
+    agentId: { S: agentId.toWellFormed() },
+    pathwayId: { S: pathwayId.toWellFormed() },
     document: { S: JSON.stringify(conversation) },
   };
   try {
@@ -23,7 +44,7 @@ export async function put(client, table, workspaceId, conversation) {
       new PutItemCommand({
         TableName: table,
         Item: item,
-        ConditionExpression: "attribute_not_exists(pk) OR updatedKey < :updatedKey",
+        ConditionExpression: "attribute_not_exists(updatedKey) OR updatedKey < :updatedKey",
         ExpressionAttributeValues: { ":updatedKey": item.updatedKey },
       }),
     );

@@ -57,7 +57,7 @@ def delete(  # noqa: PLR0913, PLR0917 - as above
         found = [key for key in found if _id(key) in ids]
         for absent in set(ids).difference(map(_id, found)):
             typer.echo(f"There is no conversation {absent}.", err=True)
-    keys = [key for key in tables.api_keys.all() if key.user_id == user] if with_keys else []
+    keys = [key for key in tables.issued_keys() if key.user_id == user] if with_keys else []
     typer.echo(_intention(workspace, user, [key["sk"]["S"] for key in found]), err=True)
     for key in keys:
         typer.echo(

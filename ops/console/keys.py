@@ -74,7 +74,7 @@ def list_keys(
     tables: Tables,
 ) -> None:
     """List the keys: whose they are, and what they grant."""
-    keys = [key for key in tables.api_keys.all() if user in (None, key.user_id)]
+    keys = [key for key in tables.issued_keys() if user in (None, key.user_id)]
     keys.sort(key=lambda key: (key.user_id, key.created_at, key.key_id))
     if as_json:
         print(json.dumps([_to_json(key) for key in keys], indent=2))
@@ -120,17 +120,26 @@ def rotate(
 ) -> None:
     """Issue a key in place of another one, which ends after an overlap.
 
-    The new key is of the same user, and grants the same workspaces.
+    The new key is of the same user, grants the same workspaces, and ends when the old one would
+    have: `--expires` sets another end, and must if the old one would not outlast the overlap.
     """
     ends = _after(overlap)
-    expires_at = _instant(expires)
+    given = _instant(expires)
     old = _find_active(key_id, tables)
+    expires_at = given or old.expires_at
+    if not given and old.expires_at and old.expires_at <= ends:
+        fail(
+            f"{old.key_id} ends within the overlap, at {old.expires_at}, and so would the new key. "
+            "When shall the new one end? Say --expires DATE."
+        )
     key, issued = _new(old.user_id, old.workspace_ids, expires_at)
     tables.api_keys.put(issued)
     ends = min(ends, old.expires_at or ends)
     tables.api_keys.expire(old.key_hash, ends)
     if not as_json:
         print(f"{old.key_id} works until {ends}.")
+        if expires_at and not given:
+            print(f"The new key ends when the old one would have: {expires_at}.")
     _show_once(key, issued, tables, as_json=as_json)
 
 
@@ -143,10 +152,10 @@ def _new(user: str, workspaces: frozenset[str], expires_at: str | None) -> tuple
 
 def _find(key_id: str, tables: Tables) -> ApiKey:
     if key_id.startswith(api_key.PREFIX):
-        found = tables.api_keys.find(api_key.hash_of(key_id))
+        found = tables.api_keys.find(api_key.hash_of(key_id), consistent=True)
         return found or fail("No such key was issued here.")
-    named = (key for key in tables.api_keys.all() if key.key_id == key_id)
-    return next(named, None) or fail(f"There is no key {key_id}. See: conversations keys list")
+    named = [key for key in tables.issued_keys() if key.key_id == key_id]
+    return named[0] if named else fail(f"There is no key {key_id}. See: conversations keys list")
 
 
 def _find_active(key_id: str, tables: Tables) -> ApiKey:

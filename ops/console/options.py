@@ -2,7 +2,7 @@
 
 import inspect
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property, wraps
 from threading import Event
@@ -14,6 +14,7 @@ from domain.caller import WORKSPACE_ID, require_id
 from ops.local.environment import Variables
 
 if TYPE_CHECKING:
+    from domain.api_key import ApiKey
     from domain.errors import StoreError
     from ops.tables.conversations import Bulk
     from storage.api_keys import ApiKeyTable
@@ -54,6 +55,8 @@ _ADVICE = {
     "AccessDeniedException": "AWS denies access: take a --profile that may use the tables.",
     "EndpointConnectionError": "AWS cannot be reached: is the region right, and the network up?",
     "ExpiredTokenException": "The AWS session has expired: log in again.",
+    "MalformedApiKey": "The key's item is malformed, so the key lets nobody in. "
+    "See docs/operate.md, “A malformed key”.",
     "NoCredentialsError": "There are no AWS credentials: log in, or choose a --profile.",
     "NoRegionError": "Which AWS region? Say --region NAME, or set AWS_DEFAULT_REGION.",
     "ProfileNotFound": "There is no such AWS profile: see `aws configure list-profiles`.",
@@ -125,6 +128,16 @@ class Tables:
 
         name = self._name(self.api_keys_table, "ApiKeysTableName", "api-keys-table")
         return ApiKeyTable(client(self.profile, self.region), name)
+
+    def issued_keys(self) -> "Iterator[ApiKey]":
+        """Every issued key, in no order. What is malformed is named on stderr, and skipped."""
+        from domain.errors import MalformedApiKeyError  # noqa: PLC0415 - as above
+
+        for key in self.api_keys.all():
+            if isinstance(key, MalformedApiKeyError):
+                typer.echo(f"Skipped a malformed key: keyHash {key.hash_start}…", err=True)
+            else:
+                yield key
 
     @property
     def url(self) -> str:

@@ -56,8 +56,10 @@ milliseconds; `…Ge` includes the instant, `…Lt` does not. All filters must h
 repeated or empty parameter is a 400, so that a mistyped filter never returns everything.
 
 **Sync.** `sort=updatedAt` with `updatedAtGe` walks the changes, oldest first. Reads are eventually
-consistent: begin each round some seconds before the newest `updatedAt` that you have seen, and tell
-repetitions by `_id`.
+consistent: begin each round a minute before the newest `updatedAt` that you have seen, or before
+the last round began if that is earlier, and tell repetitions by `_id`. A deletion does not show up,
+nor does a late write with an older `updatedAt`: from time to time compare the `_id` and `updatedAt`
+of a whole list (`messages=none`) with yours.
 
 **Saving bytes.** Send `Accept-Encoding: gzip`. Keep the `ETag`, and send it as `If-None-Match`: as
 long as nothing changed, the answer is a 304 without a body."""

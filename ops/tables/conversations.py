@@ -39,6 +39,8 @@ if TYPE_CHECKING:
 _T = TypeVar("_T")
 _Start = dict[str, Any]  # where the next page begins: `ExclusiveStartKey`
 
+# True of a missing item, and of one without `updatedKey`, which counts as the oldest.
+_NEWER = "attribute_not_exists(updatedKey) OR updatedKey < :updatedKey"
 BATCH = 25  # AWS limit of BatchWriteItem: 25 items, and 16 MB, which as many items cannot exceed
 THREADS = 16
 _PATIENCE_SECONDS = 300.0
@@ -189,7 +191,7 @@ class Bulk:
                     self._client.put_item(
                         TableName=self._name,
                         Item=item,
-                        ConditionExpression="attribute_not_exists(pk) OR updatedKey < :updatedKey",
+                        ConditionExpression=_NEWER,
                         ExpressionAttributeValues={":updatedKey": item["updatedKey"]},
                         ReturnValuesOnConditionCheckFailure="ALL_OLD",
                     )

@@ -1,5 +1,6 @@
 """The errors that the rest raises. Each knows its code; `handlers/problems.py` knows the status."""
 
+import re
 from typing import ClassVar
 
 
@@ -70,6 +71,20 @@ class StoreUnavailableError(StoreError):
     """DynamoDB throttles, refuses access, times out or answers garbage."""
 
     code = "store_unavailable"
+
+
+class MalformedApiKeyError(StoreUnavailableError):
+    """The item of an API key is malformed, and so the key lets nobody in.
+
+    Attributes:
+        hash_start: the first 8 hexadecimal digits of the key's hash, which find the item.
+    """
+
+    def __init__(self, key_hash: str) -> None:
+        super().__init__("MalformedApiKey")
+        # What is no hash could be a key, stored by mistake.
+        is_hash = re.fullmatch("[0-9a-f]{64}", key_hash)
+        self.hash_start = key_hash[:8] if is_hash else "(no hash)"
 
 
 class StoreRequestError(StoreError):

@@ -3,7 +3,7 @@
 import re
 from datetime import UTC, datetime
 
-# RFC 3339, section 5.6, without leap seconds, which no Python clock knows.
+# RFC 3339, section 5.6, without leap seconds: what clients may send as a parameter.
 RFC_3339 = (
     r"^\d{4}-\d{2}-\d{2}[Tt]([01]\d|2[0-3]):[0-5]\d:[0-5]\d(\.\d+)?"
     r"([Zz]|[+-]([01]\d|2[0-3]):[0-5]\d)$"
@@ -14,15 +14,22 @@ _PATTERN = re.compile(RFC_3339, re.ASCII)
 def to_utc(text: str) -> str:
     """The timestamp in UTC with `Z`; one that is spelled so already comes back as it is.
 
+    A leap second, which no Python clock knows, becomes the second before.
+
     Raises:
         ValueError: the text is no RFC 3339 timestamp, or no day of the calendar in UTC.
     """
+    is_leap_second = text[16:19] == ":60"
+    if is_leap_second:
+        text = f"{text[:16]}:59{text[19:]}"
     if not (match := _PATTERN.fullmatch(text)):
         raise ValueError("must be an RFC 3339 timestamp with an offset")
     try:
         moment = datetime.fromisoformat(text[:19] + match[3].upper()).astimezone(UTC)
     except (ValueError, OverflowError):
         raise ValueError("must be a moment of the years 0001 to 9999") from None
+    if is_leap_second and (moment.hour, moment.minute) != (23, 59):
+        raise ValueError("must be a second of the clock")
     return f"{moment.isoformat()[:19]}{match[2] or ''}Z"
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from domain import api_key
 from domain.caller import Caller
-from domain.errors import StoreError
+from domain.errors import MalformedApiKeyError, StoreError
 from domain.timestamp import now
 from handlers import warm_up
 from handlers.telemetry import logger, stack_of
@@ -36,8 +36,14 @@ def handler(event: dict[str, Any], _context: "LambdaContext") -> dict[str, Any]:
     try:
         caller = identify(event["headers"])
     except StoreError as error:
-        stack = stack_of(error)
-        logger.error("failed", reason=error.reason, error=type(error).__name__, stack=stack)
+        fields: dict[str, Any] = {
+            "reason": error.reason,
+            "error": type(error).__name__,
+            "stack": stack_of(error),
+        }
+        if isinstance(error, MalformedApiKeyError):
+            fields["item_key"] = error.hash_start
+        logger.error("failed", **fields)
         raise
     logger.info("authorized" if caller else "denied", key_id=caller and caller.key_id)
     # The policy is cached for the key, so it covers every method of the API.

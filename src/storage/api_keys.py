@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from domain.api_key import ApiKey
-from domain.errors import StoreUnavailableError
+from domain.errors import MalformedApiKeyError, StoreUnavailableError
 from domain.timestamp import to_instant
 from storage.dynamodb import store_errors
 
@@ -22,12 +22,20 @@ class ApiKeyTable:
         self._client = client
         self._name = name
 
-    def find(self, key_hash: str) -> ApiKey | None:
-        """The key with this hash, whether active or not; `None` if none was issued."""
+    def find(self, key_hash: str, *, consistent: bool = False) -> ApiKey | None:
+        """The key with this hash, whether active or not; `None` if none was issued.
+
+        Args:
+            consistent: sees every write that ended before, for twice the price.
+
+        Raises:
+            MalformedApiKeyError: its item is malformed.
+        """
         with store_errors():
             answer = self._client.get_item(
                 TableName=self._name,
                 Key={"keyHash": {"S": key_hash}},
+                ConsistentRead=consistent,
                 ReturnConsumedCapacity="TOTAL",
             )
         # Without it, an answer cut off on the way would look like that of an unknown key.
@@ -37,7 +45,7 @@ class ApiKeyTable:
             return None
         key = _read(answer["Item"])
         if key.key_hash != key_hash:  # never one user's key for another's
-            raise StoreUnavailableError("MalformedApiKey")
+            raise MalformedApiKeyError(key_hash)
         return key
 
     def put(self, key: ApiKey) -> None:
@@ -56,13 +64,17 @@ class ApiKeyTable:
         with store_errors():
             self._client.put_item(TableName=self._name, Item=item)
 
-    def all(self) -> Iterator[ApiKey]:
-        """Every issued key, in no order."""
+    def all(self) -> Iterator[ApiKey | MalformedApiKeyError]:
+        """Every issued key, in no order; in place of a malformed one, its error."""
         with store_errors():
             for page in self._client.get_paginator("scan").paginate(
                 TableName=self._name, ConsistentRead=True
             ):
-                yield from map(_read, page["Items"])
+                for item in page["Items"]:
+                    try:
+                        yield _read(item)
+                    except MalformedApiKeyError as error:
+                        yield error
 
     def revoke(self, key_hash: str, at: str) -> None:
         """Ends the key at an instant; one that is revoked already keeps its own."""
@@ -106,7 +118,7 @@ def _read(item: "Mapping[str, AttributeValueTypeDef]") -> ApiKey:
         )
         key.caller()  # which checks the identifiers
     except (AttributeError, KeyError, TypeError, ValueError):
-        raise StoreUnavailableError("MalformedApiKey") from None
+        raise MalformedApiKeyError(item["keyHash"]["S"]) from None
     return key
 
 

@@ -1,5 +1,6 @@
 """Conversation ⇄ stored document: its canonical JSON, as a zstd frame or as plain text."""
 
+import re
 import sys
 from json.encoder import encode_basestring
 
@@ -13,6 +14,11 @@ else:
 
 MAX_JSON_BYTES = 3_000_000  # with every quote escaped again, it fits a Lambda response
 _OPTIONS: dict[int, int] = {zstd.CompressionParameter.checksum_flag: 1}
+# In group 1 all escapes of JSON but those of lone surrogates, which are half of a character.
+_ESCAPE = re.compile(
+    r"(\\u(?i:d[89ab][0-9a-f]{2})\\u(?i:d[c-f][0-9a-f]{2})|\\[^u]|\\u(?!(?i:d[89a-f])))"
+    r"|\\u(?i:d[89a-f][0-9a-f]{2})"
+)
 _CHECKSUM_FLAG = 0b100  # of the frame header descriptor, RFC 8878, section 3.1.1.1.1
 
 
@@ -36,7 +42,8 @@ def decode(document: bytes | str, conversation_id: str, user_id: str) -> bytes:
 
     Args:
         document: a frame, which only `encode` writes and whose checksum must hold; or plain JSON,
-            for writers in other languages, which is validated.
+            for writers in other languages, which is validated. A lone surrogate in it, such as
+            JavaScript makes by cutting a text, is read as U+FFFD.
 
     Raises:
         ValueError: the document is damaged, or holds another conversation.
@@ -55,8 +62,13 @@ def decode(document: bytes | str, conversation_id: str, user_id: str) -> bytes:
 
 def _canonical(text: str) -> bytes:
     try:
-        return Conversation.from_json(text).to_json()
-    except ValueError as error:  # its text would show what the conversation holds
+        try:
+            conversation = Conversation.from_json(text)
+        except ValueError:
+            replaced = _ESCAPE.sub(lambda match: match[1] or "\ufffd", text)
+            conversation = Conversation.from_json(replaced)
+        return conversation.to_json()
+    except (TypeError, ValueError) as error:  # their text would show what the conversation holds
         raise ValueError(f"its text is no conversation ({type(error).__name__})") from None
 
 

@@ -108,6 +108,7 @@ def test_a_malformed_item_is_a_failure_and_lets_nobody_in(
         authorized({"x-api-key": KEY})
     logged = json.loads(output())
     assert (logged["level"], logged["reason"]) == ("ERROR", "MalformedApiKey")
+    assert logged["item_key"] == hash_of(KEY)[:8]
 
 
 class Another:

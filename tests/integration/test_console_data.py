@@ -15,7 +15,7 @@ import httpx
 import pytest
 from typer.testing import CliRunner, Result
 
-from domain.api_key import generate
+from domain.api_key import generate, hash_of
 from domain.timestamp import to_instant
 from handlers import authorize
 from ops.cli import app
@@ -121,14 +121,14 @@ def test_delete_takes_single_conversations(table: ConversationTable) -> None:
 
 
 def test_delete_with_keys_forgets_the_user_s_keys_of_every_workspace(
-    keys: ApiKeyTable, table: ConversationTable
+    table: ConversationTable,
 ) -> None:
     put(table, DOCUMENTED)
     for user in (DOCUMENTED_USER, DOCUMENTED_USER, OTHER_USER):
         done("keys", "issue", "--user", user, "--workspace", "demo", "--workspace", "demo-busy")
     command = ("delete", "--workspace", "demo", "--user", DOCUMENTED_USER, "--with-keys", "--yes")
     assert "workspaces demo, demo-busy" in run(*command).stderr
-    assert [key.user_id for key in keys.all()] == [OTHER_USER]
+    assert [key["userId"] for key in done("keys", "list")] == [OTHER_USER]
     assert exported() == []
 
 
@@ -232,10 +232,107 @@ def test_a_rotated_key_works_beside_the_new_one_for_the_overlap() -> None:
     assert caller(newest["key"]) == {"demo", "demo-busy"}
 
 
+def expiring(hours: int) -> Any:
+    """A key that ends in some hours."""
+    ends = to_instant((datetime.now(UTC) + timedelta(hours=hours)).isoformat())
+    return done("keys", "issue", "--user", "u", "--workspace", "demo", "--expires", ends)
+
+
 def test_a_rotation_never_lengthens_the_life_of_the_old_key() -> None:
-    soon = to_instant((datetime.now(UTC) + timedelta(hours=1)).isoformat())
-    old = done("keys", "issue", "--user", "u", "--workspace", "demo", "--expires", soon)
-    assert f"{old['keyId']} works until {soon}." in run("keys", "rotate", old["keyId"]).stdout
+    old = expiring(hours=1)
+    rotated = run("keys", "rotate", old["keyId"], "--expires", "2100-01-31")
+    assert f"{old['keyId']} works until {old['expiresAt']}." in rotated.stdout
+
+
+def test_the_new_key_ends_when_the_old_one_would_have_unless_told_otherwise() -> None:
+    old = expiring(hours=48)
+    new = done("keys", "rotate", old["keyId"])
+    assert new["expiresAt"] == old["expiresAt"]
+    newer = done("keys", "rotate", new["keyId"], "--expires", "2100-01-31")
+    assert newer["expiresAt"] == "2100-01-31T00:00:00.000Z"
+    told = run("keys", "rotate", newer["keyId"]).stdout
+    assert "The new key ends when the old one would have: 2100-01-31T00:00:00.000Z." in told
+    forever = done("keys", "issue", "--user", "u", "--workspace", "demo")
+    assert done("keys", "rotate", forever["keyId"])["expiresAt"] is None
+
+
+def test_a_new_key_that_would_end_with_the_old_one_is_not_issued() -> None:
+    old = expiring(hours=1)
+    complaint = refused("keys", "rotate", old["keyId"])
+    assert old["expiresAt"] in complaint
+    assert "--expires" in complaint
+    assert done("keys", "list") == [{name: old[name] for name in old if name != "key"}]
+
+
+@pytest.fixture
+def damaged(dynamodb: "DynamoDBClient") -> str:
+    """The hash of a key whose item is malformed, and comes first in a scan."""
+    hash_ = hash_of(generate())
+    item = {"keyHash": {"S": hash_}, "userId": {"S": "SECRET"}, "keyId": {"S": "key_damaged"}}
+    dynamodb.put_item(TableName="ApiKeysTable", Item=item)
+    return hash_
+
+
+def test_a_malformed_key_item_is_named_and_skipped(damaged: str) -> None:
+    issued = done("keys", "issue", "--user", "u", "--workspace", "demo")
+    rotated = done("keys", "rotate", issued["keyId"])
+    for command in ("list",), ("grant", rotated["keyId"], "--workspace", "c"):
+        result = run("keys", *command)
+        assert result.exit_code == 0, result.output
+        assert rotated["keyId"] in result.stdout
+        assert f"keyHash {damaged[:8]}…" in result.stderr
+        assert damaged[:9] not in result.output
+        assert "SECRET" not in result.output
+    assert done("keys", "revoke", rotated["keyId"])["revokedAt"]
+    assert len(done("keys", "list")) == 2
+    assert "There is no key key_none" in refused("keys", "revoke", "key_none")
+    delete = ("delete", "--workspace", "demo", "--user", "u", "--with-keys", "--yes")
+    assert damaged[:8] in run(*delete).stderr
+    assert done("keys", "list") == []
+
+
+def test_an_item_whose_hash_is_none_is_not_named_by_it(dynamodb: "DynamoDBClient") -> None:
+    key = generate()  # put there as it is, by mistake
+    dynamodb.put_item(TableName="ApiKeysTable", Item={"keyHash": {"S": key}})
+    result = run("keys", "list")
+    assert (result.exit_code, "malformed" in result.stderr) == (0, True)
+    assert key[:8] not in result.output
+
+
+def test_a_malformed_key_that_is_named_by_itself_is_explained(dynamodb: "DynamoDBClient") -> None:
+    key = generate()
+    dynamodb.put_item(TableName="ApiKeysTable", Item={"keyHash": {"S": hash_of(key)}})
+    complaint = refused("keys", "revoke", key)
+    assert "lets nobody in" in complaint
+    assert "Try again" not in complaint
+
+
+class Recorded:
+    """A DynamoDB client that notes of each GetItem whether it is consistent."""
+
+    def __init__(self, client: Any) -> None:
+        self._client = client
+        self.consistent: list[bool] = []
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._client, name)
+
+    def get_item(self, **request: Any) -> Any:
+        self.consistent.append(request.get("ConsistentRead", False))
+        return self._client.get_item(**request)
+
+
+def test_the_console_alone_reads_a_key_consistently(
+    dynamodb: "DynamoDBClient", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recorded: Any = Recorded(dynamodb)
+    monkeypatch.setattr("ops.tables.conversations.client", lambda *_, **__: recorded)
+    monkeypatch.setattr(authorize, "table", lambda: ApiKeyTable(recorded, "ApiKeysTable"))
+    issued = done("keys", "issue", "--user", "u", "--workspace", "demo")
+    assert caller(issued["key"]) == {"demo"}
+    assert recorded.consistent == [False]
+    done("keys", "revoke", issued["key"])
+    assert recorded.consistent == [False, True]
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
@@ -13,6 +14,8 @@ import pytest
 
 from ops.local import server
 from ops.local.demo import KEYS
+from ops.local.environment import environment
+from storage.dynamodb import client
 from tests.support.api import conversation
 from tests.support.needs import executable
 
@@ -86,6 +89,80 @@ def test_what_node_puts_is_served(local: server.LocalApi, put: Put) -> None:
     bounds = {"updatedAtGe": "2024-12-01T09:00:00.123Z", "updatedAtLt": "2024-12-01T09:00:00.124Z"}
     for query in ({}, {"sort": "-updatedAt", **bounds}, {"agentId": given["agentId"], **bounds}):
         assert served(local, **query) == [expected]
+
+
+def test_what_javascript_cut_is_served(local: server.LocalApi, put: Put) -> None:
+    half, whole = "\ud83d", "\ufffd"
+    message = {**conversation()["messages"][0], "message": f"cut {half}"}
+    given = conversation(id="cut", agentId=f"agent {half}", messages=[message])
+    assert put(json.dumps(given)).stdout == "stored\n"
+    expected = json.loads(json.dumps(given).replace("\\ud83d", whole))
+    assert served(local, agentId=f"agent {whole}") == [expected]
+
+
+def nested(levels: int) -> Any:
+    return [nested(levels - 1)] if levels else 1
+
+
+def test_the_most_that_the_layout_allows_is_served(local: server.LocalApi, put: Put) -> None:
+    times = {"createdAt": "0001-01-01T00:00:00Z", "updatedAt": "9999-12-31T23:59:59.999Z"}
+    deep = {"deep": nested(97), "large": 1.7e308}
+    given = conversation(id="most", messages=[conversation()["messages"][0] | times | deep])
+    given |= times
+    assert put(json.dumps(given)).stdout == "stored\n"
+    assert given in served(local)
+
+
+MESSAGE = conversation()["messages"][0]
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"createdAt": "0000-01-01T00:00:00Z"},
+        {"createdAt": "0001-01-01T00:00:00+01:00"},
+        {"createdAt": "2016-12-31T23:59:60Z"},  # JavaScript knows no leap seconds
+        {"updatedAt": "9999-12-31T23:59:59-01:00"},
+        {"updatedAt": "2024-12-01"},
+        {"updatedAt": "2024-12-01T08:45:00"},
+        {"updatedAt": "2023-02-29T08:45:00Z"},
+        {"updatedAt": "2024-12-01T08:45:00+24:00"},
+        {"updatedAt": 1733042700000},
+        {"messages": [{**MESSAGE, "createdAt": "0000-01-01T00:00:00Z"}]},
+        {"messages": [{**MESSAGE, "updatedAt": "Dec 1, 2024 08:45Z"}]},
+        {"messages": [{**MESSAGE, "deep": nested(98)}]},
+        {"messages": [{**MESSAGE, "deep": nested(199)}]},
+        {"messages": [{**MESSAGE, "large": "1e400"}]},
+        {"messages": [{**MESSAGE, "large": "1" + "0" * 4300}]},
+        {"messages": [{**MESSAGE, "more": {"large": ["-1e400"]}}]},
+    ],
+)
+def test_node_refuses_what_the_endpoint_could_not_read(
+    local: server.LocalApi, put: Put, fields: dict[str, Any]
+) -> None:
+    document = json.dumps(conversation(id="refused", **fields))
+    refused = put(re.sub(r'"(-?1e400|10{4300})"', r"\1", document))
+    assert refused.returncode == 1
+    assert re.search("malformed timestamp|Invalid time|nested too deep|too large", refused.stderr)
+    assert "refused" not in [one["_id"] for one in served(local)]
+
+
+def test_node_replaces_an_item_without_updated_key(local: server.LocalApi, put: Put) -> None:
+    made = conversation(id="old layout", createdAt="2024-12-03T00:00:00Z")
+    assert put(json.dumps(made)).stdout == "stored\n"
+    key = {
+        "pk": {"S": f"demo-mine#{made['userId']}"},
+        "sk": {"S": "2024-12-03T00:00:00.000Z#old layout"},
+    }
+    with environment(local.environment):
+        client().update_item(
+            TableName=os.environ["CONVERSATIONS_TABLE"],
+            Key=key,
+            UpdateExpression="REMOVE updatedKey",
+        )
+    newer = made | {"agentId": "newer"}
+    assert put(json.dumps(newer)).stdout == "stored\n"
+    assert newer in served(local)
 
 
 def test_node_never_puts_an_older_state_over_a_newer_one(local: server.LocalApi, put: Put) -> None:

@@ -137,6 +137,27 @@ def test_an_older_conversation_never_replaces_a_newer_one(
     assert api.get().json == [newer]
 
 
+def test_a_newer_state_is_loaded_over_an_item_without_updated_key(
+    api: Api, dynamodb: "DynamoDBClient", file: Callable[..., Path]
+) -> None:
+    load(file(DOCUMENTED))
+    (item,) = dynamodb.scan(TableName="ConversationsTable")["Items"]
+    del item["updatedKey"]
+    dynamodb.put_item(TableName="ConversationsTable", Item=item)
+    older = conversation(agentId="a", updatedAt="2000-01-01T00:00:00Z")
+    assert counts(load(file(older))) == (1, 0, 0)  # without one, an item counts as the oldest
+    assert api.get().json == [older]
+
+
+def test_of_two_states_within_a_millisecond_the_first_stays(
+    api: Api, file: Callable[..., Path]
+) -> None:
+    first, second = (conversation(updatedAt=f"2024-12-01T09:00:00.123{n}Z") for n in "12")
+    assert counts(load(file(first))) == (1, 0, 0)
+    assert counts(load(file(second))) == (0, 1, 0)
+    assert api.get().json == [first]
+
+
 def test_a_live_write_between_reading_and_writing_is_not_undone(
     api: Api, table: ConversationTable, file: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:

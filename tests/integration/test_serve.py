@@ -19,6 +19,7 @@ import httpx
 import pytest
 from typer.testing import CliRunner
 
+from domain.api_key import generate
 from ops.cli import app
 from ops.local import server, template
 from ops.local.demo import KEYS
@@ -132,6 +133,10 @@ def test_header_lines_sent_twice_arrive_as_two(local: LocalApi) -> None:
     assert get(local, headers=[("x-workspace-id", "demo")]).status == 200
     assert_problem(get(local, headers=[("X-Workspace-Id", "demo-busy")]), 400, "invalid_workspace")
     assert_problem(get(local, headers=[("x-api-key", SECOND_KEY)]), 400, "invalid_parameter")
+    unknown = generate()  # of two keys, the gateway shows its authorizer the last
+    assert_problem(get(local, headers=[("x-api-key", unknown)]), 401, "unauthorized")
+    last = [("x-api-key", KEY)]
+    assert_problem(get(local, key=unknown, headers=last), 400, "invalid_parameter")
 
 
 def test_a_304_has_no_body(local: LocalApi) -> None:

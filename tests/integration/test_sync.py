@@ -2,10 +2,10 @@
 
 import re
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 from pathlib import Path
 from random import Random
-from typing import Any
+from typing import Any, Self
 
 import httpx
 import pytest
@@ -25,10 +25,18 @@ LAG = timedelta(seconds=5)
 Sync = Callable[[httpx.Client, dict[str, Any], datetime], datetime]
 
 
-def readme_sync() -> Sync:
+def readme_sync(clock: Callable[[], datetime]) -> Sync:
+    """The README's `sync`, for which it is as late as `clock` says."""
+
+    class Clock(datetime):
+        @classmethod
+        def now(cls, tz: tzinfo | None = None) -> Self:
+            return cls.fromisoformat(clock().astimezone(tz).isoformat())
+
     (code,) = re.findall(r"```python\n(.*?def sync\(.*?)```", README.read_text(), re.DOTALL)
     names: dict[str, Any] = {}
     exec(code, names)  # noqa: S102 - the README's own code
+    names["datetime"] = Clock
     return names["sync"]  # type: ignore[no-any-return]
 
 
@@ -94,7 +102,7 @@ def test_the_loop_of_the_readme_misses_no_update(seed: int, page: int) -> None:
             return answer
 
         patch.setattr(api, "get", get_and_write)
-        sync, copy, since = readme_sync(), dict[str, Any](), START
+        sync, copy, since = readme_sync(lambda: lagging.clock), dict[str, Any](), START
         for _ in range(4):
             for _ in range(random.randrange(6)):
                 write()
@@ -103,3 +111,38 @@ def test_the_loop_of_the_readme_misses_no_update(seed: int, page: int) -> None:
         lagging.clock += LAG + timedelta(seconds=1)
         sync(over_http(api), copy, since)
         assert copy == truth
+
+
+def test_an_update_of_the_future_hides_no_later_change(api: Api, table: ConversationTable) -> None:
+    clock = START + timedelta(days=1)
+    sync, copy = readme_sync(lambda: clock), dict[str, Any]()
+    put(table, conversation(id="future", updatedAt="2999-01-01T00:00:00Z"))
+    since = sync(over_http(api), copy, START)
+    later = conversation(id="later", updatedAt=clock.isoformat().replace("+00:00", "Z"))
+    put(table, later)
+    clock += timedelta(hours=1)
+    assert sync(over_http(api), copy, since) == clock
+    assert copy["later"] == later
+    assert copy.keys() == {"future", "later"}
+
+
+def test_a_whole_pass_finds_late_writes_and_deletions(
+    api: Api, table: ConversationTable, dynamodb: Any
+) -> None:
+    sync, copy = readme_sync(lambda: START + timedelta(days=1)), dict[str, Any]()
+    put(table, conversation(id="gone"), conversation(id="late", updatedAt="2024-11-01T00:00:00Z"))
+    since = sync(over_http(api), copy, START - timedelta(days=365))
+    late = conversation(id="late", agentId="new", updatedAt="2024-11-02T00:00:00Z")
+    put(table, late)
+    gone = {
+        "pk": {"S": f"demo#{late['userId']}"},
+        "sk": {"S": "2024-12-01T08:45:00.000Z#gone"},
+    }
+    dynamodb.delete_item(TableName="ConversationsTable", Key=gone)
+    sync(over_http(api), copy, since)
+    assert copy["late"] != late  # too old for the loop to ask for
+    there = {one["_id"]: one["updatedAt"] for one in api.get(messages="none").json}
+    copy = {id_: copy[id_] for id_ in copy if id_ in there}
+    oldest = min(at for id_, at in there.items() if copy.get(id_, {}).get("updatedAt") != at)
+    sync(over_http(api), copy, datetime.fromisoformat(oldest))
+    assert copy == {"late": late}

@@ -30,6 +30,17 @@ def test_another_offset_is_rewritten_to_utc(text: str, utc: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "utc"),
+    [
+        ("2016-12-31T23:59:60Z", "2016-12-31T23:59:59Z"),
+        ("2017-01-01T05:29:60.25+05:30", "2016-12-31T23:59:59.25Z"),
+    ],
+)
+def test_a_leap_second_is_read_as_the_second_before(text: str, utc: str) -> None:
+    assert to_utc(text) == utc
+
+
+@pytest.mark.parametrize(
     ("text", "instant"),
     [
         ("2024-12-01T08:45:00Z", "2024-12-01T08:45:00.000Z"),
@@ -56,7 +67,9 @@ def test_an_instant_is_cut_to_milliseconds(text: str, instant: str) -> None:
         "2024-12-01T08:45:00,5Z",
         "2024-12-01T24:00:00Z",
         "2024-12-01T08:60:00Z",
-        "2024-12-01T23:59:60Z",
+        "2024-12-01T23:58:60Z",  # a leap second ends a day in UTC
+        "2024-12-01T23:59:60+01:00",
+        "2024-12-01T23:59:61Z",
         "2024-12-01T08:45:00+24:00",
         "2024-12-01T08:45:00+0200",
         "2024-13-01T08:45:00Z",

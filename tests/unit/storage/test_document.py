@@ -1,9 +1,11 @@
 import json
+import re
 from typing import Any
 
 import pytest
 from backports import zstd
 from hypothesis import given
+from hypothesis import strategies as st
 
 from domain.conversation import Conversation
 from domain.errors import ConversationTooLargeError
@@ -26,6 +28,41 @@ def test_a_conversation_survives_the_document(fields: dict[str, Any]) -> None:
     assert document.decode(stored, made.id, made.user_id) == made.to_json()
     plain = json.dumps(fields, indent=1)
     assert document.decode(plain, made.id, made.user_id) == made.to_json()
+
+
+MESSAGE = DOCUMENTED["messages"][0]  # type: ignore[index]
+
+
+def plain(**fields: Any) -> str:
+    """A document as other languages write it: its one message with further fields."""
+    return json.dumps(conversation(messages=[{**MESSAGE, **fields}]))
+
+
+@given(st.text(st.sampled_from('\ud83d\udbff\ude00\udc00\ue000\\/"udD83e0é\n')))
+def test_a_lone_surrogate_in_plain_json_is_read_as_the_replacement_character(text: str) -> None:
+    joined = text.encode("utf-16", "surrogatepass").decode("utf-16", "surrogatepass")
+    expected = re.sub("[\ud800-\udfff]", "\ufffd", joined)
+    for stored in (plain(message=text), plain(message=text).replace("\\ud", "\\uD")):
+        (message,) = json.loads(decode(stored))["messages"]
+        assert message["message"].replace("\\uD", "\\ud") == expected.replace("\\uD", "\\ud")
+
+
+def test_the_half_of_an_emoji_in_a_name_is_replaced_too() -> None:
+    (message,) = json.loads(decode(plain(**{"a\ud83d": 1})))["messages"]
+    assert message["a\ufffd"] == 1
+
+
+def nested(levels: int) -> Any:
+    value: Any = 1
+    for _ in range(levels):
+        value = [value]
+    return value
+
+
+def test_what_the_layout_allows_is_read() -> None:
+    fields = {"deep": nested(100), "long": 10**4299, "large": -1.7e308}
+    (message,) = json.loads(decode(plain(**fields)))["messages"]
+    assert message == MESSAGE | fields
 
 
 def test_a_flipped_bit_is_never_read_as_something_else() -> None:
@@ -62,6 +99,13 @@ def test_a_document_cut_off_anywhere_or_followed_by_something_is_refused() -> No
         ("{}", "no conversation"),
         ("[" * 100_000, "no conversation"),
         (json.dumps(conversation(createdAt="secret")), "no conversation"),
+        (json.dumps(conversation(createdAt="0000-01-01T00:00:00Z")), "no conversation"),
+        (plain(x=nested(199)), "no conversation"),
+        (plain(x=0).replace('"x": 0', f'"x": 1{"0" * 4300}'), "no conversation"),
+        (plain(x=0).replace('"x": 0', '"x": 1e400'), "no conversation"),
+        (f"{plain(x=0)}\ud83d", "no conversation"),
+        (plain(x=0).replace('"x": 0', '"x": "\\ud83x"'), "no conversation"),
+        (plain(x=0).replace('"x": 0', '"x": "\\u12"'), "no conversation"),
         (json.dumps(conversation(id="other")), "another conversation"),
         (json.dumps(conversation(userId="other")), "another conversation"),
         (json.dumps(conversation(agentId="a" * 3_000_001)), "larger than a response"),
