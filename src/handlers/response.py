@@ -66,7 +66,7 @@ def encode(
             longest, fitting = (shorter, response, size), len(shorter.documents)
             full = size >= MAX_ENVELOPE_BYTES * 7 // 8
             if full or shorter is page or response.status_code == 304:
-                return longest
+                break
         if link is None or exceeding - fitting == 1:
             break
         # Halving bounds the number of encodings, wherever the large conversations are.
@@ -76,6 +76,10 @@ def encode(
         shorter = page.first(length)
     if longest is None:
         raise _too_large(gzip=gzip)
+    if if_none_match == "*":  # of the page as it was shortened, whose Link goes on from there
+        sent = longest[1].headers
+        kept = {name: sent[name] for name in sent if not name.startswith("Content-")}
+        return longest[0], Response(304, headers=kept, body=""), 0
     return longest
 
 
@@ -102,7 +106,9 @@ def _respond(
     content.update(headers.get("Link", "").encode())
     digest = content.hexdigest()[:32]
     headers["ETag"] = f'W/"{digest}"'
-    if if_none_match == "*" or f'"{digest}"' in re.findall('"[^"]*"', if_none_match):
+    is_whole = link is None  # and needs no room to be unchanged
+    known = re.findall('"[^"]*"', if_none_match)
+    if f'"{digest}"' in known or (if_none_match == "*" and is_whole):
         return Response(304, headers=headers, body=""), 0
     headers["Content-Type"] = "application/json"
     return _envelope(body, headers, gzip=gzip)

@@ -179,10 +179,11 @@ def test_an_empty_page_in_the_middle_does_not_end_the_list(monkeypatch: pytest.M
     assert api.get().ids == ["c1", "c3"]
 
 
+WRONG_ITEMS: tuple[Any, ...] = (*({}, {"0": item(2)}, "", "text", 0, None, [None], [[]], [{}]),)
 WRONG_ENDS: tuple[Any, ...] = ({}, [], "", 0, None, "x", {"sk": "x"})
 INCOMPLETE: list[Any] = [
     {"ResponseMetadata": {"HTTPStatusCode": 200}},  # cut off on its way
-    *({"Items": items} for items in ({}, {"0": item(2)}, "", "text", 0, None, [None], [[]], [{}])),
+    *({"Items": items} for items in WRONG_ITEMS),
     *({"Items": [{**item(2), name: wrong}]} for name in after(2) for wrong in ("x", {}, {"S": 1})),
     *({"Items": [], "LastEvaluatedKey": last} for last in WRONG_ENDS),
     {"Items": [], "LastEvaluatedKey": {**after(2), "sk": {"S": 1}}},
