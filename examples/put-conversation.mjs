@@ -3,8 +3,7 @@
 import { text } from "node:stream/consumers";
 import { DynamoDBClient, PutItemCommand } from "@aws-sdk/client-dynamodb";
 
-const RFC_3339 =
-  /^(?!0000)(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(\.\d+)?(Z|[+-]\d\d:[0-5]\d)$/;
+const RFC_3339 = /^(?!0000)(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(\.\d+)?(Z|[+-]\d\d:[0-5]\d)$/;
 
 function instant(timestamp) {
   const utc = new Date(timestamp).toISOString(); // milliseconds, Z
