@@ -207,7 +207,7 @@ class Comparison:
         """A page of those that follow: whole, or shortened for a reason."""
         encoding = self.random.choice(list(GZIP))
         expected = reference.page(following, asked)
-        answer = self.ask(asked, encoding, seconds_left=1 if hurried else 28)
+        answer = self.ask(asked, encoding, seconds_left=5 if hurried else 28)
         if answer.status == 413:
             assert "limit" not in asked, "with a limit there is always progress"
             assert_too_large(answer, encoding)
