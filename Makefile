@@ -59,6 +59,10 @@ sbom: $(AUDIT_VENV)/bin/pip-audit ## Write build/sbom.json: what ships, as Cyclo
 invoke: $(BIN)/conversations ## Play EVENT=events/list.json in the real runtime interface client (Linux)
 	@$(BIN)/conversations invoke $(or $(EVENT),events/list.json)
 
+.PHONY: sam-local
+sam-local: $(BIN)/conversations $(SAM_VENV)/bin/sam ## Play every event through sam local invoke, compare with tests/support/answers.json (Docker)
+	@$(BIN)/python -m tests.support.answers sam
+
 lock: $(BIN)/conversations ## Renew the hash-pinned locks from pyproject.toml
 	$(COMPILE) pyproject.toml --output-file src/requirements.txt
 	$(COMPILE) pyproject.toml --group dev --constraint src/requirements.txt --output-file requirements/dev.txt

@@ -28,7 +28,7 @@ def sentences(source: random.Random) -> str:
 
 def conversations(count: int, size: int, text: Text = words) -> list[Conversation]:
     """So many conversations of about `size` bytes of JSON each, newest first; always the same."""
-    source = random.Random(count)  # noqa: S311 - no secret
+    source = random.Random(count)
     newest = datetime(2025, 6, 30, tzinfo=UTC)
     return [
         _conversation(source, newest - number * timedelta(minutes=17), size, text)
@@ -83,7 +83,7 @@ def _spell(moment: datetime) -> str:
 
 
 def _vocabulary(count: int) -> list[str]:
-    source = random.Random(0)  # noqa: S311 - no secret
+    source = random.Random(0)
     letters = string.ascii_lowercase
     return ["".join(source.choices(letters, k=source.randint(2, 9))) for _ in range(count)]
 

@@ -151,7 +151,7 @@ def event_for(case: Case, conversations: Sequence[corpus.Conversation] = ()) -> 
     return json.dumps({**event, "file": f"{file}"}).encode()
 
 
-def read(answer: bytes) -> Any:  # noqa: ANN401 - any JSON
+def read(answer: bytes) -> Any:
     """The list that a function's answer carries."""
     response = json.loads(answer)
     body = response["body"].encode()

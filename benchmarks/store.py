@@ -98,7 +98,7 @@ def to_json(answer: object) -> bytes:
     return text.encode()
 
 
-def _start(key: Any) -> str:  # noqa: ANN401 - any JSON
+def _start(key: Any) -> str:
     return json.dumps(key, sort_keys=True)
 
 

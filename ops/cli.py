@@ -52,7 +52,7 @@ def serve(
     says. Edits of src/ are picked up. DynamoDB is embedded, and forgets everything at the end; with
     AWS_ENDPOINT_URL_DYNAMODB set, the one at that address is used and filled with the demo data.
     """
-    from ops.local import server as local  # noqa: PLC0415 - help and errors need not wait for it
+    from ops.local import server as local
 
     stop = Event()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -77,8 +77,8 @@ def invoke(
 
         conversations invoke events/list.json
     """
-    from ops.local import dynamodb as local  # noqa: PLC0415 - as in `serve`
-    from ops.local import runtime, template  # noqa: PLC0415 - as in `serve`
+    from ops.local import dynamodb as local
+    from ops.local import runtime, template
 
     deployment = template.load()
     with _explained():
@@ -102,8 +102,8 @@ def seed() -> None:
 
         AWS_ENDPOINT_URL_DYNAMODB=http://127.0.0.1:8000 conversations seed
     """
-    from ops.local import dynamodb as local  # noqa: PLC0415 - as in `serve`
-    from ops.local import template  # noqa: PLC0415 - as in `serve`
+    from ops.local import dynamodb as local
+    from ops.local import template
 
     endpoint = os.environ.get(local.ENDPOINT)
     if not endpoint:
@@ -117,7 +117,7 @@ def seed() -> None:
 @app.command()
 def openapi() -> None:
     """Write docs/ anew from the code: the OpenAPI document, its Markdown, and llms.txt."""
-    from ops.reference import pages  # noqa: PLC0415 - as in `serve`
+    from ops.reference import pages
 
     written = [file.name for file in pages.write()]
     print(f"docs/: {', '.join(written)} written." if written else "docs/ is as the code says.")
@@ -126,8 +126,8 @@ def openapi() -> None:
 @contextmanager
 def _explained() -> Iterator[None]:
     """Ends the command with one line for what its user can mend."""
-    from ops.local import dynamodb as local  # noqa: PLC0415 - as in `serve`
-    from ops.local import server  # noqa: PLC0415 - as in `serve`
+    from ops.local import dynamodb as local
+    from ops.local import server
 
     try:
         yield

@@ -1,12 +1,19 @@
-"""Whether a deployment works: `make smoke URL=… KEY=… WORKSPACE=…`. Reads only, in ten seconds."""
+"""Whether a deployment works: `make smoke URL=… KEY=… WORKSPACE=…`. Reads only, in ten seconds.
+
+Prints a table with a line for each check. Stops at the first request that finds no connection, or
+whose key is refused, since all others would fail for the same reason.
+"""
 
 import gzip
 import json
 import os
+import socket
+import ssl
 import sys
 import time
 import urllib.error
 import urllib.request
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -15,7 +22,16 @@ from uuid import uuid4
 
 from domain import api_key
 
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
+
 TIMEOUT_SECONDS = 30  # what API Gateway may take, and a second
+WRONG_PROCESSOR = (
+    " (If it stays: the package may be built for another processor. "
+    "Give `sam build` and `sam deploy` the same ArchitectureAsBuilt.)"
+)
 
 
 @dataclass(frozen=True)
@@ -28,7 +44,7 @@ class Answer:
 
     def list(self) -> list[Any]:
         """The conversations, of a 200 as the contract has it."""
-        _expect(self.status == 200, f"status {self.status}: {self.body[:200]!r}")  # noqa: PLR2004
+        self._has(200)
         _expect(self.headers["content-type"] == "application/json", "the Content-Type")
         for name in ("etag", "cache-control", "vary", "x-request-id"):
             _expect(name in self.headers, f"no {name} header")
@@ -38,12 +54,17 @@ class Answer:
 
     def refuses(self, status: int, code: str) -> None:
         """Passes if it is the contract's problem with this code."""
-        _expect(self.status == status, f"status {self.status}: {self.body[:200]!r}")
+        self._has(status)
         _expect(self.headers["content-type"] == "application/problem+json", "the Content-Type")
         problem = json.loads(self.body)
         _expect(problem["error"]["code"] == code, f"code {problem['error']['code']}")
         _expect(problem["status"] == status, "the status in the body")
-        _expect("x-request-id" in self.headers, "no x-request-id header")
+        request_id = self.headers.get("x-request-id")
+        _expect(problem["instance"] == f"urn:uuid:{request_id}", "another request id in the body")
+
+    def _has(self, status: int) -> None:
+        hint = WRONG_PROCESSOR if self.status == 503 else ""
+        _expect(self.status == status, f"status {self.status}: {self.body[:200]!r}{hint}")
 
 
 @dataclass(frozen=True)
@@ -72,19 +93,34 @@ class Client:
             response = urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS)  # noqa: S310
         except urllib.error.HTTPError as error:
             response = error
+        except OSError as error:
+            reason = getattr(error, "reason", error)
+            raise _Stop(f"No connection to {urlsplit(url).netloc}: {reason}") from None
         with response:
             body = response.read()
+        if response.status == 401 and sent.get("x-api-key") == self.key:
+            raise _Stop("401: KEY is not valid there, or it is expired or revoked.")
         received = {name.lower(): value for name, value in response.headers.items()}
-        if received.get("content-encoding") == "gzip":
-            body = gzip.decompress(body)
-        return Answer(response.status or 0, received, body)
+        decode = _CODINGS[received.get("content-encoding", "identity")]
+        return Answer(response.status or 0, received, decode(body))
 
 
-class _Unexpected(Exception):  # noqa: N818 - not an error of ours
+_CODINGS: dict[str, Callable[[bytes], bytes]] = {
+    "identity": bytes,
+    "gzip": gzip.decompress,
+    "zstd": zstd.decompress,
+}
+
+
+class _Stop(Exception):
+    """No other check can succeed either."""
+
+
+class _Unexpected(Exception):
     """The deployment answers otherwise than the contract says."""
 
 
-def _expect(holds: bool, otherwise: str) -> None:  # noqa: FBT001 - an assertion
+def _expect(holds: bool, otherwise: str) -> None:
     if not holds:
         raise _Unexpected(otherwise)
 
@@ -101,21 +137,72 @@ def _pages(client: Client) -> None:
 def _not_modified(client: Client) -> None:
     etag = client.get(limit="1").headers["etag"]
     again = client.get({"if-none-match": etag}, limit="1")
-    _expect(again.status == 304, f"status {again.status}")  # noqa: PLR2004
+    _expect(again.status == 304, f"status {again.status}")
     _expect(again.body == b"", "a body")
 
 
-def _everything(client: Client) -> None:
+def _everything(client: Client) -> str | None:
     answer = client.get({"accept-encoding": "gzip"})
-    if answer.status == 413:  # noqa: PLR2004 - the contract's answer where it is too much
-        return answer.refuses(413, "response_too_large")
+    if answer.status == 413:
+        answer.refuses(413, "response_too_large")
+        return "413"
     plain = client.get(limit="1000")
     length = len(answer.body)
     gzipped = answer.headers.get("content-encoding") == "gzip"
-    _expect(gzipped == (length > 1024), f"{length} bytes, gzip: {gzipped}")  # noqa: PLR2004
+    _expect(gzipped == (length > 1024), f"{length} bytes, gzip: {gzipped}")
     page = plain.list()
     _expect(answer.list()[: len(page)] == page, "another list with gzip than without")
-    return None
+    return f"{length} bytes"
+
+
+def _codings(client: Client) -> str:
+    """API Gateway decides by the first type of Accept whether the coded body comes as bytes."""
+    plain = client.get(limit="50").list()
+    used = set()
+    for accept in ("*/*", "application/json", "text/html;q=0.9, */*"):
+        for coding in ("gzip", "zstd", "br"):
+            answer = client.get({"accept": accept, "accept-encoding": coding}, limit="50")
+            _expect(answer.list() == plain, f"another list with {coding} and Accept: {accept}")
+            used.add(answer.headers.get("content-encoding", "identity"))
+    return ", ".join(sorted(used))
+
+
+def _index(client: Client) -> None:
+    """The index by `updatedAt`, filtered by the table's sort key, which holds `createdAt`."""
+    since, until = "2000-01-01T00:00:00Z", "2100-01-01T00:00:00Z"
+    client.get(sort="updatedAt", limit="10", createdAtGe=since, updatedAtGe=since).list()
+    client.get(sort="-updatedAt", limit="10", createdAtLt=until).list()
+
+
+def _tls(client: Client) -> str:
+    """TLS 1.3, or 1.2 with forward secrecy, and nothing older."""
+    where = urlsplit(client.url)
+    if where.scheme != "https":
+        return "not tried: no https"
+    taken = []
+    for name, version, ciphers, expected in (
+        ("1.3", ssl.TLSVersion.TLSv1_3, "DEFAULT", True),
+        ("1.2", ssl.TLSVersion.TLSv1_2, "ECDHE+AESGCM", True),
+        ("1.2 without forward secrecy", ssl.TLSVersion.TLSv1_2, "kRSA", False),
+        ("1.1", ssl.TLSVersion.TLSv1_1, "ALL:@SECLEVEL=0", False),
+    ):
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE  # nothing is sent
+        with warnings.catch_warnings(action="ignore", category=DeprecationWarning):
+            context.minimum_version = context.maximum_version = version
+        address = (where.hostname or "", where.port or 443)
+        with socket.create_connection(address, timeout=TIMEOUT_SECONDS) as plain:
+            try:
+                context.set_ciphers(ciphers)
+                context.wrap_socket(plain, server_hostname=where.hostname).close()
+                takes = True
+            except OSError as error:
+                if "NO_" in str(error):  # NO_PROTOCOLS_AVAILABLE and the like: this machine's
+                    continue
+                takes = False
+        _expect(takes == expected, f"TLS {name}: {'taken' if takes else 'refused'}")
+        taken.append(f"{name} {'taken' if takes else 'refused'}")
+    return ", ".join(taken)
 
 
 def _no_key(client: Client) -> None:
@@ -126,14 +213,28 @@ def _no_key(client: Client) -> None:
 
 
 def _elsewhere(client: Client) -> None:
-    client.send("GET", client.url + "/elsewhere", None).refuses(404, "not_found")
-    client.send("POST", client.url, None).refuses(404, "not_found")
+    nobody = {"x-api-key": None}
+    client.send("GET", client.url + "/elsewhere", nobody).refuses(404, "not_found")
+    client.send("POST", client.url, nobody).refuses(404, "not_found")
 
 
-CHECKS: dict[str, Callable[[Client], None]] = {
+def _signature(client: Client) -> str:
+    """API Gateway takes an Authorization header on an unknown path for an AWS signature."""
+    headers = {"x-api-key": None, "authorization": "Bearer none"}
+    answer = client.send("GET", client.url + "/elsewhere", headers)
+    # Which gateway response it is, AWS does not say: INVALID_SIGNATURE, or DEFAULT_4XX.
+    expected = {404: "not_found", 400: "bad_request"}
+    _expect(answer.status in expected, f"status {answer.status}: {answer.body[:200]!r}")
+    answer.refuses(answer.status, expected[answer.status])
+    return f"{answer.status}"
+
+
+CHECKS: dict[str, Callable[[Client], str | None]] = {
     "the list comes in pages": _pages,
     "what a client has already is a 304": _not_modified,
     "the whole list comes, with gzip, or is a 413": _everything,
+    "a list coded for any Accept comes as bytes": _codings,
+    "the list by updatedAt takes filters by createdAt": _index,
     "no key, a malformed and an unknown one are a 401": _no_key,
     "a workspace without a grant is a 404": lambda client: client.get(
         {"x-workspace-id": f"none-{uuid4()}"}
@@ -148,6 +249,8 @@ CHECKS: dict[str, Callable[[Client], None]] = {
         400, "invalid_cursor"
     ),
     "another path or method is a 404": _elsewhere,
+    "another path with Authorization is a 404 or a 400": _signature,
+    "TLS 1.3, or 1.2 with forward secrecy": _tls,
 }
 
 
@@ -162,15 +265,19 @@ def main() -> int:
         print("URL must be the address of the endpoint.", file=sys.stderr)
         return 2
     failed = 0
+    print("| check | result | ms | |\n| --- | --- | ---: | --- |")
     for name, check in CHECKS.items():
         start = time.perf_counter()
         try:
-            check(client)
-            result = "ok"
+            result, note = "ok", check(client) or ""
+        except _Stop as stop:
+            print(f"{stop} Stopped.", flush=True)
+            return 1
         except (OSError, ValueError, KeyError, _Unexpected) as error:
             failed += 1
-            result = f"FAILED: {type(error).__name__.lstrip('_')}: {error}"
-        print(f"{1000 * (time.perf_counter() - start):6.0f} ms  {name}: {result}", flush=True)
+            result, note = "FAILED", f"{type(error).__name__.lstrip('_')}: {error}"
+        passed = 1000 * (time.perf_counter() - start)
+        print(f"| {name:54} | {result:6} | {passed:6.0f} | {note} |", flush=True)
     return min(failed, 1)
 
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 @with_tables
-def delete(  # noqa: PLR0913, PLR0917 - as above
+def delete(
     workspace: Workspace,
     user: User,
     ids: Annotated[

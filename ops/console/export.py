@@ -28,8 +28,8 @@ def export(
 
     Exit codes: 0 all written, 1 some are damaged (stderr names them), 2 wrong use or no table.
     """
-    from rich.console import Console  # noqa: PLC0415 - help need not wait for it
-    from rich.progress import track  # noqa: PLC0415 - as above
+    from rich.console import Console
+    from rich.progress import track
 
     check_workspace(workspace)
     if user is not None:

@@ -16,7 +16,7 @@ class MalformedValueError(ValueError):
     """A value of Extended JSON is malformed, or has no counterpart in JSON."""
 
 
-def plain(value: Any) -> Any:  # noqa: ANN401 - any JSON
+def plain(value: Any) -> Any:
     """Extended JSON v2, canonical or relaxed, as the JSON that the API speaks.
 
     ObjectIds and UUIDs become their usual text, dates RFC 3339 with milliseconds in UTC, numbers
@@ -36,7 +36,7 @@ def plain(value: Any) -> Any:  # noqa: ANN401 - any JSON
     return _json_of(kind, converted) if kind.startswith("$") else converted
 
 
-def _json_of(kind: str, value: dict[str, Any]) -> Any:  # noqa: ANN401, PLR0911 - one per type
+def _json_of(kind: str, value: dict[str, Any]) -> Any:
     try:
         _check(value)
         match object_hook(value, _OPTIONS):

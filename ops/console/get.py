@@ -52,9 +52,9 @@ def _answer(
     tables: Tables, workspace: str, user: str, query: str
 ) -> tuple[int, dict[str, str], bytes]:
     """The endpoint's answer: status, headers with their names in lower case, and body."""
-    from ops.local import template  # noqa: PLC0415 - help need not wait for it
-    from ops.local.events import Request, proxy_event  # noqa: PLC0415 - as above
-    from ops.local.functions import Functions  # noqa: PLC0415 - as above
+    from ops.local import template
+    from ops.local.events import Request, proxy_event
+    from ops.local.functions import Functions
 
     tables.conversations.check()
     deployment = template.load()

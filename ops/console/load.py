@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 @with_tables
-def load(  # noqa: PLR0913, PLR0917 - a command's arguments are its options
+def load(
     files: Annotated[
         list[Path],
         typer.Argument(metavar="FILE…", help="`-` is stdin."),
@@ -64,7 +64,7 @@ def load(  # noqa: PLR0913, PLR0917 - a command's arguments are its options
 
     Exit codes: 0 all loaded, 1 some rejected, 2 wrong use or no table, 130 interrupted.
     """
-    from ops.console import loading  # noqa: PLC0415 - help need not wait for it
+    from ops.console import loading
 
     check_workspace(workspace)
     for file in files:

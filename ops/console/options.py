@@ -97,7 +97,7 @@ class Tables:
     @cached_property
     def conversations(self) -> "Bulk":
         """The table of conversations, which has been reached."""
-        from ops.tables.conversations import Bulk, client  # noqa: PLC0415 - help and errors need not wait for it
+        from ops.tables.conversations import Bulk, client
 
         made = client(self.profile, self.region, attempts=1)
         table = Bulk(made, self.conversations_name, self.stop)
@@ -123,15 +123,15 @@ class Tables:
     @cached_property
     def api_keys(self) -> "ApiKeyTable":
         """The table of API keys."""
-        from ops.tables.conversations import client  # noqa: PLC0415 - as above
-        from storage.api_keys import ApiKeyTable  # noqa: PLC0415 - as above
+        from ops.tables.conversations import client
+        from storage.api_keys import ApiKeyTable
 
         name = self._name(self.api_keys_table, "ApiKeysTableName", "api-keys-table")
         return ApiKeyTable(client(self.profile, self.region), name)
 
     def issued_keys(self) -> "Iterator[ApiKey]":
         """Every issued key, in no order. What is malformed is named on stderr, and skipped."""
-        from domain.errors import MalformedApiKeyError  # noqa: PLC0415 - as above
+        from domain.errors import MalformedApiKeyError
 
         for key in self.api_keys.all():
             if isinstance(key, MalformedApiKeyError):
@@ -150,7 +150,7 @@ class Tables:
         own, every = "AWS_ENDPOINT_URL_DYNAMODB", "AWS_ENDPOINT_URL"
         if os.environ.get(own) and not os.environ.get(every):
             fail(f"{own} is set, and leads to other tables than the stack's: unset it.")
-        from ops.tables.conversations import stack_outputs  # noqa: PLC0415 - as above
+        from ops.tables.conversations import stack_outputs
 
         return stack_outputs(str(self.stack), self.profile, self.region)
 
@@ -172,8 +172,8 @@ def with_tables(command: Callable[..., None]) -> Callable[..., None]:
     """The command, with the options above in place of its argument `tables`."""
 
     @wraps(command)
-    def run(**arguments: Any) -> None:  # noqa: ANN401 - whatever the command takes
-        from domain.errors import StoreError  # noqa: PLC0415 - as above
+    def run(**arguments: Any) -> None:
+        from domain.errors import StoreError
 
         where = {name: arguments.pop(name) for name in _OPTIONS}
         try:

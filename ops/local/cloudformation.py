@@ -77,7 +77,7 @@ class _Resolver:
             if own["Type"] == "AWS::Serverless::Function"
         }
 
-    def resolve(self, node: Any) -> Any:  # noqa: ANN401 - whatever YAML holds
+    def resolve(self, node: Any) -> Any:
         match node:
             case dict():
                 if len(node) == 1 and str(key := next(iter(node))).startswith(("Fn::", "Ref")):
@@ -90,7 +90,7 @@ class _Resolver:
             case _:
                 return node
 
-    def _intrinsic(self, name: str, argument: Any) -> Any:  # noqa: ANN401 - as `resolve`
+    def _intrinsic(self, name: str, argument: Any) -> Any:
         match name:
             case "Ref" if argument.endswith(".Alias"):  # SAM's: of a function's live version
                 return function_arn(argument.removesuffix(".Alias"))
@@ -118,7 +118,7 @@ class _Resolver:
             return function_arn(resource)
         return f"{resource}.{attribute}"
 
-    def _holds(self, condition: Any) -> bool:  # noqa: ANN401 - as `resolve`
+    def _holds(self, condition: Any) -> bool:
         ((name, argument),) = condition.items()
         match name:
             case "Condition":

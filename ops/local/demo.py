@@ -167,7 +167,7 @@ def conversations() -> Iterator[tuple[str, Conversation]]:
     """Each conversation with its workspace, oldest first; the same ones every time."""
     yield "demo", Conversation.model_validate(DOCUMENTED)
     yield "demo", Conversation.model_validate(_OF_SECOND_USER)
-    random = Random(674)  # noqa: S311 - variety, not secrecy
+    random = Random(674)
     # In the order of the table, since moto sorts it at every read.
     for seconds in sorted(random.sample(range(_YEAR_SECONDS), BUSY_COUNT)):
         created = datetime(2024, 1, 1, tzinfo=UTC) + timedelta(seconds=seconds)

@@ -110,8 +110,8 @@ def _put_demo_data(dynamodb: "DynamoDBClient", names: Mapping[str, str]) -> None
 @contextmanager
 def _embedded() -> Iterator[Variables]:
     # Imported here, since it takes a second that no other command needs to wait.
-    from moto.backends import get_backend  # noqa: PLC0415
-    from moto.moto_server.threaded_moto_server import ThreadedMotoServer  # noqa: PLC0415
+    from moto.backends import get_backend
+    from moto.moto_server.threaded_moto_server import ThreadedMotoServer
 
     logging.getLogger("werkzeug").setLevel(logging.ERROR)  # a line for every request
     server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)

@@ -76,7 +76,7 @@ class Functions:
             with self._lock, self._running(function):
                 self._code.handler(function.handler)
 
-    def invoke(self, name: str, event: dict[str, Any]) -> Any:  # noqa: ANN401 - any JSON
+    def invoke(self, name: str, event: dict[str, Any]) -> Any:
         """What the function answers to the event.
 
         Raises:

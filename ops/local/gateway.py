@@ -37,7 +37,7 @@ class Response:
     body: bytes
 
 
-class _Refusal(Exception):  # noqa: N818 - the name of a gateway response, not an error of ours
+class _Refusal(Exception):
     """The gateway answers by itself, with the gateway response of this type."""
 
 

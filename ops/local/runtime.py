@@ -37,7 +37,7 @@ class InvocationError(Exception):
         self.answer = answer
 
 
-def play(event: dict[str, Any], function: Function, variables: Variables) -> Any:  # noqa: ANN401
+def play(event: dict[str, Any], function: Function, variables: Variables) -> Any:
     """The function's answer to one event, any JSON; its log goes to stderr.
 
     Raises:
@@ -87,7 +87,7 @@ class Process:
         self._requests: queue.Queue[tuple[float, str, bytes]] = queue.Queue()
         self._server = _RuntimeApi(self._events, self._requests)
         self._started = time.perf_counter()
-        self._process = subprocess.Popen(  # noqa: S603 - a runtime client
+        self._process = subprocess.Popen(
             command,
             env={**environment, "AWS_LAMBDA_RUNTIME_API": f"127.0.0.1:{self._server.server_port}"},
             stdin=subprocess.DEVNULL,

@@ -105,7 +105,7 @@ class _Server(ThreadingTCPServer):
     request_queue_size = 128
     gateway: Gateway
 
-    def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ANN401 - as the base
+    def handle_error(self, request: Any, client_address: Any) -> None:
         if not isinstance(sys.exception(), ConnectionError):  # a client that hung up
             super().handle_error(request, client_address)
 
@@ -118,7 +118,7 @@ class _RequestHandler(BaseHTTPRequestHandler):
     wbufsize = -1  # one packet for a small response
     disable_nagle_algorithm = True
 
-    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - as the base looks for do_GET
+    def __getattr__(self, name: str) -> Any:
         if name.startswith("do_"):
             return self._answer
         raise AttributeError(name)

@@ -6,6 +6,7 @@ It holds what a call of the functions needs, compiled, and nothing else: a start
 
 import ast
 import gzip
+import importlib.util
 import json
 import os
 import platform
@@ -84,23 +85,43 @@ def build(architecture: str, folder: Path) -> None:
 
 
 def runtime_python() -> str:
-    """The path of a Python of the runtime's version, from pyenv or else from the PATH.
+    """The path of a Python of the runtime's version that has pip, outside virtual environments.
+
+    Looks in the base of this environment, in pyenv, and on the PATH.
 
     Raises:
-        SystemExit: there is none.
+        SystemExit: there is none; the message says what to install.
     """
     name = f"python{RUNTIME}"
-    root = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv")
-    found = [*map(str, sorted(root.glob(f"versions/{RUNTIME}*/bin/{name}"))), shutil.which(name)]
-    if found[0]:
-        return found[0]
-    raise SystemExit(f"{name}, the functions' runtime, is neither in pyenv nor on the PATH")
+    pyenv = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv")
+    folders = [
+        Path(sys.base_prefix) / "bin",
+        *sorted(pyenv.glob(f"versions/{RUNTIME}*/bin")),
+        *map(Path, os.get_exec_path()),
+    ]
+    problem = f"{name}, the functions' runtime, is neither in pyenv nor on the PATH."
+    for python in (str(folder / name) for folder in folders if (folder / name).exists()):
+        command = [python, "-I", "-c", _PROBE]
+        found = subprocess.run(command, capture_output=True, check=False)
+        # pyenv's shim prints nothing where no version is chosen.
+        if found.stdout.split() == [b"outside", b"pip"]:
+            return python
+        if found.stdout.split() == [b"outside", b"none"]:
+            problem = f"{python} has no pip. On Debian and Ubuntu: apt install python3-pip."
+    raise SystemExit(problem)
+
+
+_PROBE = """
+import importlib.util, sys
+print("outside" if sys.prefix == sys.base_prefix else "environment")
+print("pip" if importlib.util.find_spec("pip") else "none")
+"""
 
 
 def _install(machine: str, folder: Path) -> None:
     platforms = [f"--platform={platform}_{machine}" for platform in _PLATFORMS]
     target = ["--implementation=cp", f"--python-version={RUNTIME}", "--only-binary=:all:"]
-    subprocess.run(  # noqa: S603 - our own command
+    subprocess.run(
         [
             *(
                 sys.executable,
@@ -187,13 +208,30 @@ def _compile(folder: Path) -> None:
         "--invalidation-mode=unchecked-hash",
     ]
     command += ["-s", str(folder), "-p", "/var/task", str(folder)]
-    subprocess.run(command, check=True)  # noqa: S603 - our own command
+    subprocess.run(command, check=True)
     for source in [*folder.rglob("*.py")]:
         source.unlink()
 
 
+def main() -> None:
+    """Builds in the runtime's Python, which takes over where this is another one.
+
+    Raises:
+        SystemExit: there is none.
+    """
+    this = (".".join(map(str, sys.version_info[:2])), sys.prefix == sys.base_prefix)
+    if this == (RUNTIME, True) and importlib.util.find_spec("pip"):
+        build(sys.argv[1], Path(sys.argv[2]))
+    elif _STARTED in os.environ:  # once only: whatever is wrong with that Python, it would loop
+        raise SystemExit(
+            f"{sys.executable} is no Python {RUNTIME} outside an environment, with pip."
+        )
+    else:
+        python = runtime_python()
+        os.execve(python, [python, *sys.argv], {**os.environ, _STARTED: "1"})  # noqa: S606 - ours
+
+
+_STARTED = "CONVERSATIONS_BUILD_STARTED"
+
 if __name__ == "__main__":
-    # Not in an environment either, which may lack pip.
-    if ".".join(map(str, sys.version_info[:2])) != RUNTIME or sys.prefix != sys.base_prefix:
-        os.execv(runtime_python(), [runtime_python(), *sys.argv])  # noqa: S606 - our own command
-    build(sys.argv[1], Path(sys.argv[2]))
+    main()

@@ -53,7 +53,8 @@ _WHAT_TO_DO = {
     "not_found": "Check the address; the default one of a deployment contains the stage.",
     "response_too_large": "Send `Accept-Encoding: gzip`, or ask for pages with `limit`.",
     "internal_error": "Report it with the request id of `instance`.",
-    "rate_limit_exceeded": "Wait as many seconds as `Retry-After` says, then try again.",
+    "rate_limit_exceeded": "Wait as many seconds as `Retry-After` says, then try again. "
+    "It can repeat: the rate is estimated.",
     "store_unavailable": "Wait as many seconds as `Retry-After` says, then try again.",
     "bad_request": "Check the path, the headers and the query parameters.",
     "invalid_body": "Send no body.",

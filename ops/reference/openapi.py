@@ -150,7 +150,7 @@ def _parameter(generated: dict[str, Any]) -> dict[str, Any]:
     return first | parameter
 
 
-def _plain(node: Any) -> Any:  # noqa: ANN401 - any JSON
+def _plain(node: Any) -> Any:
     """A schema without what pydantic adds by itself."""
     match node:
         case {"$ref": "#/components/schemas/JsonValue"}:

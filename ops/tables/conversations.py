@@ -312,7 +312,7 @@ class Bulk:
                 if not _passes(error) or time.monotonic() > end:
                     raise
                 # Random, so that what was throttled together does not come again together.
-                if self._stop.wait(pause * random.uniform(0.5, 1)):  # noqa: S311 - no secret
+                if self._stop.wait(pause * random.uniform(0.5, 1)):
                     raise
                 pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
 

@@ -24,7 +24,7 @@ class _Model(BaseModel):
     model_config = ConfigDict(strict=True, frozen=True, extra="ignore", allow_inf_nan=False)
 
 
-def _without_nulls(customer: Any) -> Any:  # noqa: ANN401 - whatever JSON holds
+def _without_nulls(customer: Any) -> Any:
     if isinstance(customer, dict):
         return {name: value for name, value in customer.items() if value is not None}
     return customer

@@ -19,7 +19,7 @@ def warm_up(read: Callable[[], object]) -> None:
             return
         case "snap-start":
             # Of the runtime, which ships it untyped.
-            from snapshot_restore_py import (  # type: ignore[import-untyped]  # noqa: PLC0415
+            from snapshot_restore_py import (  # type: ignore[import-untyped]
                 register_after_restore,
             )
 

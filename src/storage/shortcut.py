@@ -51,7 +51,7 @@ class _Shortcut:
         for connection in self._idle:
             connection.close()
 
-    def query(self, **request: Any) -> Any:  # noqa: ANN401 - as the client's
+    def query(self, **request: Any) -> Any:
         """As the client's."""
         answer = self._ask("Query", request)
         if answer is None:
@@ -62,12 +62,12 @@ class _Shortcut:
                     value["B"] = b64decode(value["B"], validate=True)
         return answer
 
-    def get_item(self, **request: Any) -> Any:  # noqa: ANN401 - as the client's
+    def get_item(self, **request: Any) -> Any:
         """As the client's, for items without binary attributes."""
         answer = self._ask("GetItem", request)
         return ask(self._client.get_item, **request) if answer is None else answer
 
-    def _ask(self, operation: str, arguments: Mapping[str, Any]) -> Any:  # noqa: ANN401 - any JSON
+    def _ask(self, operation: str, arguments: Mapping[str, Any]) -> Any:
         headers = {
             "Content-Type": "application/x-amz-json-1.0",
             "Host": self._host,  # else botocore takes the address apart, twice
@@ -86,7 +86,7 @@ class _Shortcut:
         except (HTTPException, OSError, ValueError):
             return None
 
-    def _exchange(self, request: "_Request", deadline: float) -> Any:  # noqa: ANN401 - any JSON
+    def _exchange(self, request: "_Request", deadline: float) -> Any:
         # A connection is in use by one call only, even by one that nobody waits for any more.
         kept = self._kept()
         connection = kept or within(min(_CONNECT_SECONDS, _left(deadline)), self._connect)
@@ -126,7 +126,7 @@ class _Shortcut:
             connection = HTTPConnection(self._host, timeout=_CONNECT_SECONDS)
         else:
             if self._context is None:  # takes longer than all else before the first answer
-                certificates = get_cert_path(True)  # noqa: FBT003 - botocore's
+                certificates = get_cert_path(True)
                 self._context = ssl.create_default_context(cafile=certificates)
             connection = HTTPSConnection(
                 self._host, timeout=_CONNECT_SECONDS, context=self._context
@@ -158,13 +158,13 @@ class _Request(AWSPreparedRequest):
 
     body: bytes
 
-    def __init__(self, url: str, headers: Any, body: bytes) -> None:  # noqa: ANN401 - a mapping
+    def __init__(self, url: str, headers: Any, body: bytes) -> None:
         super().__init__("POST", url, headers, body, stream_output=False)
         self.params: dict[str, str] = {}
         self.context: dict[str, Any] = {}
 
 
-def _response(deadline: float, sock: socket, **options: Any) -> HTTPResponse:  # noqa: ANN401
+def _response(deadline: float, sock: socket, **options: Any) -> HTTPResponse:
     return HTTPResponse(cast("socket", _Answer(sock, deadline)), **options)
 
 
@@ -184,7 +184,7 @@ class _Answer(io.RawIOBase):
         """It is."""
         return True
 
-    def readinto(self, buffer: Any) -> int | None:  # noqa: ANN401 - any buffer
+    def readinto(self, buffer: Any) -> int | None:
         """Reads some bytes.
 
         Raises:
@@ -199,7 +199,7 @@ class _Answer(io.RawIOBase):
         super().close()
 
 
-def _parse(status: int, headers: Any, content: bytes) -> Any:  # noqa: ANN401 - any JSON
+def _parse(status: int, headers: Any, content: bytes) -> Any:
     checksum = headers.get("x-amz-crc32")
     whole = checksum is None or checksum == str(crc32(content))
-    return json.loads(content) if whole and status == 200 else None  # noqa: PLR2004 - HTTP's
+    return json.loads(content) if whole and status == 200 else None

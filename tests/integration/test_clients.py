@@ -88,7 +88,7 @@ WORDS = [
 @pytest.fixture(scope="module")
 def local(ministack: str) -> Iterator[LocalApi]:
     """The local API, with 2,000 conversations in the workspace demo-mine."""
-    words = random.Random(1)  # noqa: S311 - the same conversations each time
+    words = random.Random(1)
     with (
         environment({ENDPOINT: ministack}),  # moto takes seconds for a page of so many
         server.running() as api,
@@ -145,9 +145,9 @@ def test_curl_reads_the_gzip_answer(local: LocalApi, whole: bytes) -> None:
     curl = executable("curl")
     lines = [f"-H{name}: {value}" for name, value in HEADERS.items()]
     command = [curl, "-sS", "--compressed", *lines, local.endpoint]
-    assert subprocess.run(command, capture_output=True, check=True).stdout == whole  # noqa: S603
+    assert subprocess.run(command, capture_output=True, check=True).stdout == whole
     identity = [curl, "-sS", *lines, "-i", f"{local.endpoint}?limit=1000"]
-    answer = subprocess.run(identity, capture_output=True, check=True).stdout  # noqa: S603
+    answer = subprocess.run(identity, capture_output=True, check=True).stdout
     head, _, body = answer.partition(b"\r\n\r\n")
     assert b"content-encoding" not in head.lower()
     assert whole.startswith(body[:-1])
@@ -162,7 +162,7 @@ def test_node_s_fetch_reads_the_gzip_answer(local: LocalApi, whole: bytes) -> No
         process.stdout.write(await response.text());
     """
     command = [node, "--input-type=module", "-e", script, local.endpoint, json.dumps(HEADERS)]
-    assert subprocess.run(command, capture_output=True, check=True).stdout == whole  # noqa: S603
+    assert subprocess.run(command, capture_output=True, check=True).stdout == whole
 
 
 def test_a_client_that_names_no_encoding_gets_identity(local: LocalApi, whole: bytes) -> None:
@@ -186,11 +186,11 @@ print(json.dumps({"bytes": len(answer.body), "peak_kib": peak}))
 def test_twenty_megabytes_are_served_within_512_mb(local: LocalApi) -> None:
     with environment(local.environment):
         table = ConversationTable(client(), os.environ["CONVERSATIONS_TABLE"])
-        words = random.Random(2)  # noqa: S311 - the same conversations each time
+        words = random.Random(2)
         more = [dialogue(number, words) for number in range(COUNT, COUNT + 1_400)]
         put_many(table, more, "demo-mine")
         command = [sys.executable, "-c", MEASURE]
-        done = subprocess.run(command, capture_output=True, check=True)  # noqa: S603
+        done = subprocess.run(command, capture_output=True, check=True)
     measured = json.loads(done.stdout.splitlines()[-1])
     assert measured["bytes"] > 20_000_000
     assert measured["peak_kib"] < 512 * 1024

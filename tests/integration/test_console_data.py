@@ -413,7 +413,7 @@ def test_the_export_line_of_serve_leads_every_command_to_its_tables(tmp_path: Pa
     console = str(Path(sys.executable).with_name("conversations"))
     file = tmp_path / "conversations.json"
     file.write_text(json.dumps(DOCUMENTED))
-    server = subprocess.Popen(  # noqa: S603 - our own arguments
+    server = subprocess.Popen(
         [console, "serve", "--port", "0"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
     )
     try:
@@ -433,13 +433,13 @@ def test_the_export_line_of_serve_leads_every_command_to_its_tables(tmp_path: Pa
             *(issue, f"{console} keys list >&2"),
         )
         shell = ("/bin/sh", "-ec", "\n".join(commands))
-        result = subprocess.run(  # noqa: S603 - our own arguments
+        result = subprocess.run(
             shell, env={"PATH": "/usr/bin:/bin"}, capture_output=True, text=True, check=False
         )
         assert result.returncode == 0, result.stderr
         headers = {"x-api-key": json.loads(result.stdout)["key"], "x-workspace-id": "demo-mine"}
         assert httpx.get(url[1], headers=headers).json() == [DOCUMENTED]
-        subprocess.run(  # noqa: S603 - our own arguments
+        subprocess.run(
             ("/bin/sh", "-ec", f"{line[1]}\n{console} delete {where} --with-keys --yes"),
             check=True,
             capture_output=True,

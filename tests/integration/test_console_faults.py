@@ -67,7 +67,7 @@ class Faulty(ThreadingHTTPServer):
     def __init__(self, target: str) -> None:
         super().__init__(("127.0.0.1", 0), _Faults)
         self.target = str(urlsplit(target).netloc)
-        self.random = Random(5)  # noqa: S311 - luck, no secret
+        self.random = Random(5)
         self.lock = Lock()
         self.done: Counter[str] = Counter()
 
@@ -212,7 +212,7 @@ def test_a_delete_goes_through_on_a_faulty_dynamodb(
 def test_killed_half_way_and_started_again_it_ends_complete(tmp_path: Path, workspace: str) -> None:
     path = write(tmp_path / "some.json", 900)
     command = [CONSOLE, "load", str(path), "--workspace", workspace]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE)  # noqa: S603 - our own arguments
+    process = subprocess.Popen(command, stdout=subprocess.PIPE)
     while len(export(workspace)) < 200:
         assert process.poll() is None
         time.sleep(0.1)
@@ -231,7 +231,7 @@ def test_killed_half_way_and_started_again_it_ends_complete(tmp_path: Path, work
 def test_ctrl_c_finishes_what_is_under_way_and_says_so(tmp_path: Path, workspace: str) -> None:
     lines = write(tmp_path / "some.json", 60).read_bytes()
     command = [CONSOLE, "load", "-", "--workspace", workspace]
-    process = subprocess.Popen(  # noqa: S603 - our own arguments
+    process = subprocess.Popen(
         command,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
@@ -294,7 +294,7 @@ def _peak_mb(path: Path, layout: Callable[[Iterator[Any]], Iterator[str]], count
         stream.writelines(layout(generate.conversations(count)))
         stream.write("]" if layout is PRETTY["array"] else "")
     command = [CONSOLE, "load", str(path), "--workspace", "w", "--dry-run", "--json"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:  # noqa: S603 - our own
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
         assert process.stdout
         (summary,) = json.loads(process.stdout.read())["files"]
         _, _, usage = os.wait4(process.pid, 0)

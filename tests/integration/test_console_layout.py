@@ -49,7 +49,7 @@ def put(local: server.LocalApi) -> Put:
     given = {name: value for name, value in local.environment.items() if value is not None}
 
     def run(document: str, workspace: str = "demo-mine") -> subprocess.CompletedProcess[str]:
-        return subprocess.run(  # noqa: S603 - our own arguments
+        return subprocess.run(
             [str(NODE), str(EXAMPLES / "put-conversation.mjs"), workspace],
             input=document,
             env={**os.environ, **given},

@@ -165,7 +165,7 @@ def test_a_live_write_between_reading_and_writing_is_not_undone(
         conversation(agentId=name, updatedAt=f"2024-12-01T09:00:0{name}Z") for name in "123"
     )
     put(table, old)
-    read = Bulk._stored_states  # noqa: SLF001 - where the race is
+    read = Bulk._stored_states
 
     def read_too_early(self: Bulk, items: Any) -> dict[tuple[str, str], str]:
         found = read(self, items)
@@ -240,7 +240,7 @@ def test_several_files_are_told_of_one_by_one(file: Callable[..., Path]) -> None
 
 def random_text(length: int) -> str:
     """Text that cannot be compressed much."""
-    return "".join(map(chr, Random(1).choices(range(0x4E00, 0x9FFF), k=length)))  # noqa: S311
+    return "".join(map(chr, Random(1).choices(range(0x4E00, 0x9FFF), k=length)))
 
 
 MESSAGE = DOCUMENTED["messages"][0]  # type: ignore[index]

@@ -63,7 +63,7 @@ def test_the_endpoint_answers_as_the_contract_says(
 
 def compare(dynamodb: "DynamoDBClient", seed: int) -> None:
     """Fills the empty table from the seed, and asks for lists and pages."""
-    random = Random(seed)  # noqa: S311 - variety, not secrecy
+    random = Random(seed)
     maker = Maker(random)
     store = Store(dynamodb, random)
     workspace, other_workspace = random.sample(WORKSPACES, 2)

@@ -42,7 +42,7 @@ WORKERS = 4  # they wait, most of the time
 @pytest.fixture(scope="module")
 def whole() -> list[bytes]:
     """The conversations, newest first, as a whole list has them: three pages of DynamoDB."""
-    noise = random.Random(1)  # noqa: S311 - what zstd cannot shrink under half
+    noise = random.Random(1)
     message: dict[str, Any] = DOCUMENTED["messages"][0]  # type: ignore[index]
     return [
         Conversation.model_validate(

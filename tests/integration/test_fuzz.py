@@ -207,7 +207,7 @@ def api() -> Iterator[tuple[str, int]]:
     """The address of a local API, in a process of its own: it empties moto when it ends."""
     port = free_port()
     console = Path(sys.executable).with_name("conversations")
-    with subprocess.Popen(  # noqa: S603 - our own console
+    with subprocess.Popen(
         [console, "serve", "--port", str(port)],
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,

@@ -69,7 +69,7 @@ def test_an_unknown_key_is_denied(demo_data: Variables) -> None:
 def invoke(event: Path) -> tuple[int, Any, str]:
     """The exit code, the answer and the log of `conversations invoke`."""
     command = [CONSOLE, "invoke", str(event)]
-    done = subprocess.run(command, capture_output=True, check=False, text=True)  # noqa: S603
+    done = subprocess.run(command, capture_output=True, check=False, text=True)
     return done.returncode, json.loads(done.stdout), done.stderr
 
 

@@ -362,7 +362,7 @@ def test_a_plain_json_document_of_another_writer_is_read(dynamodb: Any, api: Api
 
 
 def large(size: int) -> Conversation:
-    noise = random.Random(size).randbytes(size).hex()  # noqa: S311 - zstd halves hexadecimal
+    noise = random.Random(size).randbytes(size).hex()
     message = DOCUMENTED["messages"][0] | {"message": noise}  # type: ignore[index]
     return Conversation.model_validate(conversation(messages=[message]))
 

@@ -34,14 +34,14 @@ NOT_BY_THE_AUTHORIZER = {
 }
 
 
-def make(folder: Path, architecture: str = build.ARCHITECTURE, root: Path = ROOT) -> Path:
-    command = [
-        sys.executable,
-        str(root / "ops" / "package" / "build.py"),
-        architecture,
-        str(folder),
-    ]
-    subprocess.run(command, check=True, capture_output=True)  # noqa: S603 - our own script
+def make(
+    folder: Path,
+    architecture: str = build.ARCHITECTURE,
+    root: Path = ROOT,
+    python: str = sys.executable,
+) -> Path:
+    command = [python, str(root / "ops" / "package" / "build.py"), architecture, str(folder)]
+    subprocess.run(command, check=True, capture_output=True, timeout=300)
     return folder
 
 
@@ -63,7 +63,7 @@ def modules(python: str, package: Path, handler: str) -> set[str]:
     """What is loaded once the handler is imported."""
     script = f"import {handler}, json, sys; print(json.dumps([*sys.modules]))"
     environment = {"AWS_DEFAULT_REGION": "us-east-1", "POWERTOOLS_METRICS_NAMESPACE": "test"}
-    result = subprocess.run(  # noqa: S603 - our own script
+    result = subprocess.run(
         [python, "-c", script],
         cwd=package,
         env=environment,
@@ -115,11 +115,67 @@ for module in (handlers, events):
     for name in module.__all__:
         getattr(module, name)
 """
-    subprocess.run([python, "-c", script], cwd=package, check=True)  # noqa: S603 - our own script
+    subprocess.run([python, "-c", script], cwd=package, check=True)
 
 
-def test_the_same_sources_make_the_same_bytes(package: Path, tmp_path: Path) -> None:
-    assert digest(make(tmp_path)) == digest(package)
+@pytest.fixture
+def environment(python: str, tmp_path: Path) -> str:
+    """The Python of a virtual environment of the runtime."""
+    folder = tmp_path / "environment"
+    subprocess.run([python, "-m", "venv", "--without-pip", folder], check=True)
+    return str(folder / "bin" / "python3.13")
+
+
+def test_an_environment_of_the_runtime_makes_the_same_bytes_from_the_same_sources(
+    environment: str, package: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    activated = f"{Path(environment).parent}{os.pathsep}{os.environ['PATH']}"
+    monkeypatch.setenv("PATH", activated)
+    monkeypatch.setenv("PYENV_ROOT", str(tmp_path))  # none, so that the PATH is all there is
+    assert digest(make(tmp_path / "package", python=environment)) == digest(package)
+
+
+@pytest.fixture
+def nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder that is all of the PATH, on a machine without pyenv."""
+    monkeypatch.setattr(sys, "base_prefix", str(tmp_path / "base"))
+    monkeypatch.delenv("PYENV_ROOT", raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("PATH", str(tmp_path))
+    return tmp_path
+
+
+def test_without_the_runtimes_python_the_build_says_so(nowhere: Path) -> None:
+    shim = nowhere / "python3.13"
+    shim.write_text("#!/bin/sh\necho 'pyenv: python3.13: command not found' >&2\nexit 127\n")
+    shim.chmod(0o755)
+    with pytest.raises(SystemExit) as refused:
+        build.runtime_python()
+    message = "python3.13, the functions' runtime, is neither in pyenv nor on the PATH."
+    assert refused.value.code == message
+
+
+def test_without_pip_the_build_says_what_to_install(python: str, nowhere: Path) -> None:
+    without_pip = nowhere / "python3.13"
+    without_pip.write_text(f'#!/bin/sh\nexec {python} -S "$@"\n')
+    without_pip.chmod(0o755)
+    with pytest.raises(SystemExit) as refused:
+        build.runtime_python()
+    message = f"{without_pip} has no pip. On Debian and Ubuntu: apt install python3-pip."
+    assert refused.value.code == message
+
+
+def test_the_build_starts_another_python_once_only(environment: str, tmp_path: Path) -> None:
+    result = subprocess.run(
+        [environment, ROOT / "ops/package/build.py", "arm64", tmp_path / "package"],
+        capture_output=True,
+        check=False,
+        env=os.environ | {"CONVERSATIONS_BUILD_STARTED": "1"},
+        text=True,
+        timeout=60,
+    )
+    message = f"{environment} is no Python 3.13 outside an environment, with pip.\n"
+    assert (result.returncode, result.stderr) == (1, message)
 
 
 def digest(package: Path) -> str:

@@ -217,7 +217,7 @@ def test_code_that_is_broken_at_the_start_can_be_mended(
 def serving(*arguments: str) -> "Iterator[tuple[subprocess.Popen[str], str]]":
     """The command `serve` in a process of its own, and what it printed."""
     command = [CONSOLE, "serve", "--port", "0", *arguments]
-    with subprocess.Popen(  # noqa: S603
+    with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:
         try:
@@ -305,7 +305,7 @@ def test_seeding_again_changes_nothing(local: LocalApi, monkeypatch: pytest.Monk
 def test_a_taken_port_is_one_clear_line(local: LocalApi) -> None:
     port = local.url.rpartition(":")[2]
     command = [CONSOLE, "serve", "--port", port]
-    done = subprocess.run(command, capture_output=True, check=False, text=True)  # noqa: S603
+    done = subprocess.run(command, capture_output=True, check=False, text=True)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == (
         f"Port {port} cannot be used (Address already in use). "

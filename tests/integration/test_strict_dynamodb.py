@@ -197,7 +197,7 @@ def test_what_exists_throughout_is_seen_while_others_come_change_and_go(
 
 def delete(table: ConversationTable, workspace: str, made: dict[str, Any]) -> None:
     key = f"{to_instant(made['createdAt'])}#{made['_id']}"
-    table._client.delete_item(  # noqa: SLF001 - the endpoint deletes nothing
+    table._client.delete_item(
         TableName="ConversationsTable",
         Key={"pk": {"S": f"{workspace}#{DOCUMENTED_USER}"}, "sk": {"S": key}},
     )
@@ -207,7 +207,7 @@ def test_a_conversation_just_under_400_kb_is_stored_and_read_and_one_just_over_i
     strict: ConversationTable,
 ) -> None:
     workspace = next(WORKSPACES)
-    noise = random.Random(1).randbytes(420_000).hex()  # noqa: S311 - zstd halves hexadecimal
+    noise = random.Random(1).randbytes(420_000).hex()
 
     def made(length: int) -> Conversation:
         message = conversation()["messages"][0] | {"message": noise[:length]}

@@ -56,7 +56,7 @@ class LaggingIndex:
         return answer
 
     def shows(self, key: str) -> bool:
-        lag = LAG * Random(key).random()  # noqa: S311 - some come sooner than others
+        lag = LAG * Random(key).random()
         return datetime.fromisoformat(key.partition("#")[0]) + lag <= self.clock
 
 
@@ -75,7 +75,7 @@ def over_http(api: Api) -> httpx.Client:
 @settings(max_examples=examples(15))
 @given(st.integers(0, 2**32), st.integers(1, 3))
 def test_the_loop_of_the_readme_misses_no_update(seed: int, page: int) -> None:
-    random = Random(seed)  # noqa: S311 - hypothesis chooses the seed
+    random = Random(seed)
     with embedded_dynamodb() as dynamodb, pytest.MonkeyPatch.context() as patch:
         lagging = LaggingIndex(dynamodb)
         table = ConversationTable(dynamodb, "ConversationsTable")

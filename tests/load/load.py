@@ -1,4 +1,3 @@
-# ruff: noqa: T201 - a report
 """Load on the local API: `make load SECONDS=60`. Many clients, small and large lists mixed.
 
 On this machine only, and it ends by itself. The local API runs one request at a time, so what it
@@ -38,7 +37,7 @@ def load(url: str, seconds: float) -> tuple[dict[str, list[float]], Counter[str]
     ends = time.monotonic() + seconds
 
     def client(number: int) -> None:
-        choose = random.Random(number)  # noqa: S311 - the same mix in every run
+        choose = random.Random(number)
         with httpx.Client(timeout=60, trust_env=False) as http:
             while time.monotonic() < ends:
                 (kind,) = choose.choices(list(KINDS), WEIGHTS)
@@ -73,7 +72,7 @@ def main(seconds: float) -> int:
     console = Path(sys.executable).with_name("conversations")
     with (
         ministack(SERVICES="dynamodb") as dynamodb,
-        subprocess.Popen(  # noqa: S603 - our own console
+        subprocess.Popen(
             [console, "serve", "--port", str(port)],
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,

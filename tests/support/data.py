@@ -34,7 +34,7 @@ _START = datetime(2024, 1, 1, tzinfo=UTC)
 
 def conversations(count: int, users: int = 500, seed: int = 4) -> Iterator[dict[str, Any]]:
     """Conversations in Extended JSON, canonical."""
-    random = Random(seed)  # noqa: S311 - variety, not secrecy
+    random = Random(seed)
     for number in range(count):
         created = _START + timedelta(milliseconds=random.randrange(365 * 86_400_000))
         messages = []

@@ -43,7 +43,7 @@ def _running(
     name: str, port: int, *arguments: str, settings: Mapping[str, str] | None = None
 ) -> Iterator[str]:
     assert (BIN / name).exists(), f"{name} is not installed: `make test` installs it"
-    with subprocess.Popen(  # noqa: S603 - our own emulators
+    with subprocess.Popen(
         [BIN / name, *arguments],
         env={**os.environ, **CREDENTIALS, **(settings or {})},
         stdout=subprocess.DEVNULL,

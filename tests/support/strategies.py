@@ -19,7 +19,7 @@ ids = st.text(
 texts = st.text(st.characters(codec="utf-8"), max_size=40)
 timestamps = st.builds(
     lambda moment, fraction, zone: moment.isoformat(timespec="seconds")[:19] + fraction + zone,
-    st.datetimes(datetime(2, 1, 1), datetime(9998, 12, 31), timezones=st.just(UTC)),  # noqa: DTZ001
+    st.datetimes(datetime(2, 1, 1), datetime(9998, 12, 31), timezones=st.just(UTC)),
     st.from_regex(r"(\.[0-9]{1,9})?", fullmatch=True),
     st.sampled_from(["Z", "+00:00", "+02:00", "-11:30"]),
 )
@@ -77,9 +77,9 @@ _FURTHER = [
     {"createdAt": '],"createdAt":"', "messages": []},
 ]
 _FURTHER_NAMES = ["id", "created_at", "", "é", '"', "attachments", "userId", "messages", "__v"]
-_START = datetime(1, 1, 1)  # noqa: DTZ001 - in UTC, as all moments here
-_END = datetime(9999, 12, 31, 23, 59, 59, 999_000)  # noqa: DTZ001
-_LEAP_DAY = datetime(2024, 2, 29, 23, 59, 59, 999_000)  # noqa: DTZ001
+_START = datetime(1, 1, 1)
+_END = datetime(9999, 12, 31, 23, 59, 59, 999_000)
+_LEAP_DAY = datetime(2024, 2, 29, 23, 59, 59, 999_000)
 _OFFSETS = [0, 0, 120, -330, 345, 840, -1439, 1439]  # in minutes
 _SORTS = ["-createdAt", "createdAt", "-updatedAt", "updatedAt"]
 _BOUNDS = ["createdAtGe", "createdAtLt", "updatedAtGe", "updatedAtLt"]

@@ -38,9 +38,7 @@ def put_many(
     items = [to_item(workspace, Conversation.model_validate(given)) for given in conversations]
     for start in range(0, len(items), 25):
         requests = [{"PutRequest": {"Item": item}} for item in items[start : start + 25]]
-        table._client.batch_write_item(  # noqa: SLF001 - the endpoint writes nothing
-            RequestItems={table._name: cast("Any", requests)}  # noqa: SLF001
-        )
+        table._client.batch_write_item(RequestItems={table._name: cast("Any", requests)})
 
 
 def put(table: ConversationTable, *conversations: dict[str, Any], workspace: str = "demo") -> None:

@@ -4,9 +4,11 @@ import json
 import os
 import re
 import subprocess
+import time
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
+from string import Template
 from typing import Any
 
 import pytest
@@ -38,6 +40,8 @@ EXPLAINED = {
     "CKV_AWS_173": {"AuthorizeFunction", "ListConversationsFunction"},
     # With EncryptionKeyArn they are, asserted below; the default is DynamoDB's own key.
     "CKV_AWS_119": {"ApiKeysTable", "ConversationsTable"},
+    # API Gateway's traces hold client addresses and whole URLs.
+    "CKV_AWS_73": {"ApiStage"},
     # A cache would answer one caller with another's list, or cost a partition each.
     "CKV_AWS_120": {"ApiStage"},
     # The logs hold neither keys nor conversations, and CloudWatch encrypts them by its own key.
@@ -65,11 +69,11 @@ GATEWAY_RESPONSES: dict[str, Expected] = {
     "BAD_REQUEST_PARAMETERS": (400, "invalid_parameter", {}),
     "DEFAULT_4XX": (400, "bad_request", {}),
     "DEFAULT_5XX": (500, "internal_error", {}),
-    "EXPIRED_TOKEN": UNAUTHORIZED,
+    "EXPIRED_TOKEN": NOT_FOUND,
     "INTEGRATION_FAILURE": UNAVAILABLE,
     "INTEGRATION_TIMEOUT": UNAVAILABLE,
     "INVALID_API_KEY": UNAUTHORIZED,
-    "INVALID_SIGNATURE": UNAUTHORIZED,
+    "INVALID_SIGNATURE": NOT_FOUND,
     "MISSING_AUTHENTICATION_TOKEN": NOT_FOUND,
     "QUOTA_EXCEEDED": RATE_LIMITED,
     "REQUEST_TOO_LARGE": (413, "request_too_large", {}),
@@ -92,12 +96,15 @@ PHRASES = {
 }
 
 
-def translated(*parameters: str) -> Json:
+SOURCE = (ROOT / "template.yaml").read_text(encoding="utf-8")
+
+
+def translated(*parameters: str, source: str = SOURCE) -> Json:
     """The template as SAM hands it to CloudFormation, with parameters as `NAME=VALUE`."""
     assert SAM_PYTHON.exists(), f"{SAM_PYTHON} is missing: run `make test`, which installs it"
-    result = subprocess.run(  # noqa: S603 - our own interpreter and our own text
+    result = subprocess.run(
         [SAM_PYTHON, "-c", TRANSLATE, *parameters],
-        input=(ROOT / "template.yaml").read_text(encoding="utf-8"),
+        input=source,
         env={"AWS_DEFAULT_REGION": "us-east-1"},
         capture_output=True,
         check=False,
@@ -120,6 +127,13 @@ def deployed() -> Json:
     return translated(*config["default"]["deploy"]["parameters"]["parameter_overrides"].split())
 
 
+def test_the_bucket_holds_equal_code_at_the_same_address_whoever_deploys() -> None:
+    config = tomllib.loads((ROOT / "samconfig.toml").read_text(encoding="utf-8"))
+    deploy = config["default"]["deploy"]["parameters"]
+    # `sam deploy --guided` writes the stack's name there.
+    assert deploy["s3_prefix"] == config["default"]["global"]["parameters"]["stack_name"]
+
+
 @pytest.fixture(scope="module")
 def api(template: Json) -> Json:
     properties: Json = template["Resources"]["Api"]["Properties"]
@@ -133,6 +147,11 @@ def of_type(template: Json, kind: str) -> dict[str, Json]:
 
 
 NO_VALUE = {"Ref": "AWS::NoValue"}
+# The tables in use: those of the stack, or those that a parameter names.
+CONVERSATIONS, API_KEYS = (
+    {"Fn::If": [f"Makes{name}", {"Ref": name}, {"Ref": f"Existing{name}"}]}
+    for name in ("ConversationsTable", "ApiKeysTable")
+)
 
 
 def attribute(resource: str, name: str = "Arn") -> Json:
@@ -140,15 +159,19 @@ def attribute(resource: str, name: str = "Arn") -> Json:
 
 
 def findings(template: Json) -> list[str]:
-    """What cfn-lint finds, but for parameters that SAM itself has used up."""
-    matches = lint(json.dumps(template), config=ManualArgs(regions=["us-east-1"]))
-    source = (ROOT / "template.yaml").read_text(encoding="utf-8")
+    """What cfn-lint finds, but for parameters that SAM itself has used up.
+
+    Nor W3011, an UpdateReplacePolicy without a DeletionPolicy: it is for the versions, which have
+    both.
+    """
+    config = ManualArgs(regions=["us-east-1"], ignore_checks=["W3011"])
+    matches = lint(json.dumps(template), config=config)
     texts = [f"{match.rule.id} {match.message}" for match in matches]
     used_up = re.compile(r"W2001 Parameter (\w+) not used\.")
     return [
         text
         for text in texts
-        if not ((match := used_up.fullmatch(text)) and f"!Ref {match[1]}\n" in source)
+        if not ((match := used_up.fullmatch(text)) and f"!Ref {match[1]}\n" in SOURCE)
     ]
 
 
@@ -167,7 +190,7 @@ def test_checkov_finds_nothing_that_is_not_explained(deployed: Json, tmp_path: P
     file = tmp_path / "template.json"
     file.write_text(json.dumps(deployed))
     scan = f"{CHECKOV} --framework cloudformation --output json --skip-download --quiet --compact"
-    result = subprocess.run(  # noqa: S603 - our own scanner and our own text
+    result = subprocess.run(
         [*scan.split(), "--file", file], capture_output=True, check=False, text=True
     )
     report = json.loads(result.stdout)
@@ -279,14 +302,14 @@ def test_every_cause_of_a_401_gets_the_same_answer(api: Json) -> None:
             "handlers.list_conversations.handler",
             1769,
             28,
-            {"CONVERSATIONS_TABLE": {"Ref": "ConversationsTable"}},
+            {"CONVERSATIONS_TABLE": CONVERSATIONS},
         ),
         (
             "AuthorizeFunction",
             "handlers.authorize.handler",
             1024,
             20,
-            {"API_KEYS_TABLE": {"Ref": "ApiKeysTable"}},
+            {"API_KEYS_TABLE": API_KEYS},
         ),
     ],
 )
@@ -300,7 +323,7 @@ def test_a_function_is_configured_as_designed(
         "MemorySize": memory,
         "Timeout": timeout,
         "Runtime": "python3.13",
-        "Architectures": [{"Ref": "Architecture"}],
+        "Architectures": [{"Ref": "ArchitectureAsBuilt"}],
         "Role": attribute(f"{part}Role"),
         "LoggingConfig": {"LogFormat": "Text", "LogGroup": {"Ref": f"{part}LogGroup"}},
         "TracingConfig": {"Mode": "Active"},
@@ -321,10 +344,15 @@ def test_a_function_is_configured_as_designed(
 def test_there_are_no_other_functions_and_the_defaults_are_those_of_aws(template: Json) -> None:
     assert len(of_type(template, "AWS::Lambda::Function")) == 2
     parameters = template["Parameters"]
-    assert parameters["Architecture"]["Default"] == "arm64"
-    assert parameters["Architecture"]["AllowedValues"] == ["arm64", "x86_64"]
+    assert parameters["ArchitectureAsBuilt"]["Default"] == "arm64"
+    assert parameters["ArchitectureAsBuilt"]["AllowedValues"] == ["arm64", "x86_64"]
     assert parameters["LogLevel"]["Default"] == "INFO"
     assert parameters["DynamoDBEndpoint"]["Default"] == ""
+
+
+def arn_of(table: Json, index: str = "") -> Json:
+    arn = "arn:${AWS::Partition}:dynamodb:${AWS::Region}:${AWS::AccountId}:table/${Table}"
+    return {"Fn::Sub": [arn + index, {"Table": table}]}
 
 
 @pytest.mark.parametrize(
@@ -333,12 +361,9 @@ def test_there_are_no_other_functions_and_the_defaults_are_those_of_aws(template
         (
             "ListConversations",
             "dynamodb:Query",
-            [
-                attribute("ConversationsTable"),
-                {"Fn::Sub": "${ConversationsTable.Arn}/index/by-updated"},
-            ],
+            [arn_of(CONVERSATIONS), arn_of(CONVERSATIONS, "/index/by-updated")],
         ),
-        ("Authorize", "dynamodb:GetItem", attribute("ApiKeysTable")),
+        ("Authorize", "dynamodb:GetItem", arn_of(API_KEYS)),
     ],
 )
 def test_a_role_allows_one_read_its_own_logs_and_traces_and_nothing_else(
@@ -468,20 +493,75 @@ def test_both_tables_are_bounded_recoverable_protected_and_outlive_the_stack(
         assert table["SSESpecification"] == {"Fn::If": ["HasEncryptionKey", own_key, NO_VALUE]}
         resource = template["Resources"][name]
         assert resource["DeletionPolicy"] == resource["UpdateReplacePolicy"] == "Retain"
+        assert resource["Condition"] == f"Makes{name}"
+
+
+def nodes(node: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Json]]:
+    """Every mapping below a node, with the names that lead to it."""
+    match node:
+        case dict():
+            yield path, node
+            for name, value in node.items():
+                yield from nodes(value, (*path, name))
+        case list():
+            for number, value in enumerate(node):
+                yield from nodes(value, (*path, str(number)))
+
+
+@pytest.mark.parametrize(
+    ("name", "table"), [("Conversations", CONVERSATIONS), ("ApiKeys", API_KEYS)]
+)
+def test_a_table_that_exists_already_takes_the_place_of_the_stacks(
+    template: Json, name: str, table: Json
+) -> None:
+    parameter = template["Parameters"][f"Existing{name}Table"]
+    assert parameter["Default"] == ""
+    assert re.fullmatch(parameter["AllowedPattern"], "conversations-restored.2026_01-31")
+    expected = {"Fn::Equals": [{"Ref": f"Existing{name}Table"}, ""]}
+    assert template["Conditions"][f"Makes{name}Table"] == expected
+    used = {"Resources": template["Resources"], "Outputs": template["Outputs"]}
+    text = json.dumps(used)
+    assert text.count(json.dumps(table)) == text.count(f'{{"Ref": "{name}Table"}}') >= 4
+    assert f"${{{name}Table" not in text  # in the text of a Fn::Sub
+    assert f'["{name}Table", "Arn"]' not in text
+
+
+def test_another_table_makes_a_new_version_whose_description_lambda_takes(template: Json) -> None:
+    versions = of_type(template, "AWS::Lambda::Version")
+    longest = {
+        "LogLevel": "CRITICAL",
+        "ArchitectureAsBuilt": "x86_64",
+        "SnapStart": "PublishedVersions",
+        "DynamoDBEndpoint": "https://dynamodb.ap-southeast-1.amazonaws.com",
+        "ExistingConversationsTable": 64 * "x",
+        "ExistingApiKeysTable": 64 * "x",
+    }
+    for name, version in versions.items():
+        table = "ExistingApiKeysTable" if "Authorize" in name else "ExistingConversationsTable"
+        description = version["Description"]["Fn::Sub"]
+        assert f"${{{table}}}" in description
+        assert not re.fullmatch(template["Parameters"][table]["AllowedPattern"], 65 * "x")
+        assert len(Template(description).substitute(longest)) <= 256
 
 
 def test_the_outputs_name_the_address_the_tables_and_where_to_look(template: Json) -> None:
     address = "https://${Api}.execute-api.${AWS::Region}.${AWS::URLSuffix}/${StageName}" + PATH
     outputs = {name: output["Value"] for name, output in template["Outputs"].items()}
     assert outputs.pop("DashboardUrl")["Fn::Sub"].endswith("#dashboards:name=${Dashboard}")
-    own = {"Fn::Sub": f"https://${{DomainName}}{PATH}"}  # with a domain, AWS's address is closed
+    own = {"Fn::Sub": f"https://${{DomainName}}{PATH}"}
     assert outputs == {
         "ConversationsUrl": {"Fn::If": ["HasDomain", own, {"Fn::Sub": address}]},
-        "ConversationsTableName": {"Ref": "ConversationsTable"},
-        "ApiKeysTableName": {"Ref": "ApiKeysTable"},
+        "ConversationsTableName": CONVERSATIONS,
+        "ApiKeysTableName": API_KEYS,
         "AlarmTopicArn": {"Ref": "AlarmTopic"},
         "DomainTarget": attribute("Domain", "RegionalDomainName"),
     }
+
+
+def test_the_dashboards_address_is_told_only_where_it_is_right(template: Json) -> None:
+    assert template["Outputs"]["DashboardUrl"]["Condition"] == "IsCommercialPartition"
+    expected = {"Fn::Equals": [{"Ref": "AWS::Partition"}, "aws"]}
+    assert template["Conditions"]["IsCommercialPartition"] == expected
 
 
 def test_every_parameter_has_a_default(template: Json) -> None:
@@ -515,10 +595,16 @@ def test_the_firewall_counts_keys_and_addresses_and_blocks_plainly(
     }
     assert acl["DefaultAction"] == {"Allow": {}}
     assert template["Parameters"]["RequestsPerMinute"]["Default"] == 60
-    # One address alone cannot take all that the stage lets through.
-    defaults = {name: own["Default"] for name, own in template["Parameters"].items()}
-    assert defaults["RequestsPerMinuteAndAddress"] < 60 * defaults["ThrottlingRate"]
     assert template["Parameters"]["Firewall"]["Default"] == "true"
+
+
+def test_a_few_addresses_cannot_use_up_everyones_requests(template: Json) -> None:
+    defaults = {name: own["Default"] for name, own in template["Parameters"].items()}
+    a_second = defaults["RequestsPerMinuteAndAddress"] / 60
+    assert defaults["ThrottlingRate"] == 20 * a_second  # as the comment in template.yaml says
+    assert defaults["ThrottlingBurst"] >= 10 * a_second
+    assert defaults["RequestsPerMinute"] < defaults["RequestsPerMinuteAndAddress"]
+    assert defaults["ThrottlingRate"] < 10_000  # of all APIs of an account in a region
 
 
 def test_the_firewall_stands_before_the_stage(template: Json) -> None:
@@ -549,11 +635,18 @@ def test_the_stage_throttles_all_clients_together_and_logs_no_request(template: 
         "HttpMethod": "*",
         "ThrottlingRateLimit": {"Ref": "ThrottlingRate"},
         "ThrottlingBurstLimit": {"Ref": "ThrottlingBurst"},
-        "MetricsEnabled": True,
+        "MetricsEnabled": False,
         "LoggingLevel": "OFF",
         "DataTraceEnabled": False,
     }
-    assert stage["TracingEnabled"] is True
+
+
+def test_the_functions_are_traced_and_the_api_whose_traces_hold_urls_is_not(template: Json) -> None:
+    (stage,) = of_type(template, "AWS::ApiGateway::Stage").values()
+    assert stage["TracingEnabled"] is False
+    assert "xray" not in stage["AccessLogSetting"]["Format"].lower()
+    for function in of_type(template, "AWS::Lambda::Function").values():
+        assert function["TracingConfig"] == {"Mode": "Active"}
 
 
 def test_the_access_log_is_json_without_headers_paths_or_addresses(template: Json) -> None:
@@ -562,30 +655,77 @@ def test_the_access_log_is_json_without_headers_paths_or_addresses(template: Jso
     assert setting["DestinationArn"] == attribute("AccessLogGroup")
     names = set(json.loads(setting["Format"]).values())
     assert names == {
-        *("$context.requestId", "$context.requestTime", "$context.httpMethod"),
+        *("$context.requestId", "$context.extendedRequestId", "$context.requestTime"),
+        *("$context.httpMethod", "$context.tlsVersion", "$context.cipherSuite"),
         *("$context.resourcePath", "$context.status", "$context.responseLength"),
         *("$context.responseLatency", "$context.integration.latency"),
         *("$context.authorizer.latency", "$context.authorizer.keyId"),
-        *("$context.error.responseType", "$context.waf.status", "$context.xrayTraceId"),
+        *("$context.error.responseType", "$context.waf.status"),
     }
 
 
-def test_a_domain_takes_tls_1_2_or_newer_and_is_the_only_address(template: Json, api: Json) -> None:
+TLS_POLICY = "SecurityPolicy_TLS13_1_2_PFS_PQ_2025_09"
+
+
+def test_both_addresses_take_tls_1_2_with_forward_secrecy_or_newer(
+    template: Json, api: Json
+) -> None:
     domain = of_type(template, "AWS::ApiGateway::DomainName")["Domain"]
-    assert domain["SecurityPolicy"] == "TLS_1_2"
+    shapes = Loader().load_service_model("apigateway", "service-2")["shapes"]
+    assert TLS_POLICY in shapes["SecurityPolicy"]["enum"]
+    for address in (api, domain):
+        assert address["SecurityPolicy"] == TLS_POLICY
+        assert address["EndpointAccessMode"] == "STRICT"
+    assert "disableExecuteApiEndpoint" not in json.dumps(api["Body"])
+
+
+def test_another_tls_policy_makes_another_deployment_which_it_takes_effect_with(
+    template: Json,
+) -> None:
+    time.sleep(1)  # SAM names a deployment by the second
+    other = translated(source=SOURCE.replace(TLS_POLICY, "SecurityPolicy_TLS13_1_3_2025_09"))
+    ids = set()
+    for one in (template, other):
+        (deployment,) = of_type(one, "AWS::ApiGateway::Deployment")
+        (stage,) = of_type(one, "AWS::ApiGateway::Stage").values()
+        assert stage["DeploymentId"] == {"Ref": deployment}
+        ids.add(deployment)
+    assert len(ids) == 2
+
+
+def test_a_domain_leads_to_the_stage(template: Json) -> None:
+    domain = of_type(template, "AWS::ApiGateway::DomainName")["Domain"]
     assert domain["RegionalCertificateArn"] == {"Ref": "CertificateArn"}
     mapping = of_type(template, "AWS::ApiGateway::BasePathMapping")["DomainMapping"]
     assert mapping["Stage"] == {"Ref": "ApiStage"}
     for name in ("Domain", "DomainMapping"):
         assert template["Resources"][name]["Condition"] == "HasDomain"
-    configuration = api["Body"]["servers"][0]["x-amazon-apigateway-endpoint-configuration"]
-    disabled = configuration["disableExecuteApiEndpoint"]
-    assert disabled == {"Fn::If": ["HasDomain", True, False]}
+
+
+def test_a_domain_without_a_certificate_is_refused_before_anything_is_created(
+    template: Json,
+) -> None:
+    (rule,) = template["Rules"].values()
+    assert rule["RuleCondition"] == {"Fn::Not": [{"Fn::Equals": [{"Ref": "DomainName"}, ""]}]}
+    (assertion,) = rule["Assertions"]
+    expected = {"Fn::Not": [{"Fn::Equals": [{"Ref": "CertificateArn"}, ""]}]}
+    assert assertion["Assert"] == expected
+
+
+def test_the_version_that_a_changed_parameter_replaces_is_kept(template: Json) -> None:
+    changed = translated("LogLevel=ERROR")
+    names = set(of_type(template, "AWS::Lambda::Version"))
+    assert len(names) == 2
+    # The same logical id: CloudFormation replaces the version, so DeletionPolicy does not apply.
+    assert names == set(of_type(changed, "AWS::Lambda::Version"))
+    for name in names:
+        version = template["Resources"][name]
+        assert version["UpdateReplacePolicy"] == version["DeletionPolicy"] == "Retain"
 
 
 def test_a_changed_parameter_makes_a_new_version(template: Json) -> None:
     for version in of_type(template, "AWS::Lambda::Version").values():
-        for name in ("LogLevel", "Architecture", "SnapStart", "DynamoDBEndpoint"):
+        for name in ("LogLevel", "ArchitectureAsBuilt", "SnapStart", "DynamoDBEndpoint"):
             assert f"{name}=${{{name}}}" in version["Description"]["Fn::Sub"]
 
 
@@ -653,15 +793,114 @@ def test_the_metrics_of_the_alarms_are_those_that_the_code_writes(template: Json
     assert of_service == [{"Name": "service", "Value": {"Ref": "AWS::StackName"}}]
 
 
-def test_the_dashboard_is_json_and_shows_every_alarm_and_every_metric_of_them(
+FUNCTION = frozenset({"FunctionName"})
+TABLE = frozenset({"TableName"})
+INDEX = frozenset({"TableName", "GlobalSecondaryIndexName"})
+STAGE = frozenset({"ApiName", "Stage"})
+SERVICE = frozenset({"service"})
+# What the services publish, by their pages on metrics and dimensions. CloudWatch takes any other
+# set of dimensions for another metric, which has no data. Per method API Gateway publishes none,
+# since MetricsEnabled is off; ours are Powertools'.
+PUBLISHED: dict[tuple[str, str], set[frozenset[str]]] = {
+    **{("AWS/ApiGateway", name): {STAGE} for name in ("Count", "4XXError", "5XXError", "Latency")},
+    **{("AWS/Lambda", name): {FUNCTION} for name in ("Duration", "Throttles")},
+    ("AWS/Lambda", "ConcurrentExecutions"): {FUNCTION},
+    ("AWS/Lambda", "Errors"): {FUNCTION, FUNCTION | {"Resource", "ExecutedVersion"}},
+    ("AWS/DynamoDB", "ConsumedReadCapacityUnits"): {TABLE, INDEX},
+    ("AWS/DynamoDB", "ReadThrottleEvents"): {TABLE, INDEX},
+    ("AWS/DynamoDB", "SystemErrors"): {TABLE | {"Operation"}},
+    ("AWS/WAFV2", "BlockedRequests"): {frozenset({"WebACL", "Rule", "Region"})},
+    **{
+        ("Conversations", name): {SERVICE}
+        for name in (
+            *("ClientErrors", "StoreErrors", "InternalErrors", "UnreadableConversations"),
+            *("InvalidCallers", "WholeListBytes", "ConversationsReturned", "StoreReads"),
+        )
+    },
+}
+
+
+def dashboard(template: Json) -> tuple[str, list[Json]]:
+    """The text of the dashboard, and its widgets with a letter for each variable."""
+    properties = of_type(template, "AWS::CloudWatch::Dashboard")["Dashboard"]
+    body, variables = properties["DashboardBody"]["Fn::Sub"]
+    assert variables == {"Conversations": CONVERSATIONS, "ApiKeys": API_KEYS}
+    return body, json.loads(re.sub(r"\$\{[^}]+}", "x", body))["widgets"]
+
+
+def metrics(widget: Json) -> Iterator[tuple[str, str, dict[str, str]]]:
+    """Namespace, name and dimensions of a widget's metrics, their shorthand written out."""
+    before: list[str] = []
+    for row in widget["properties"].get("metrics", []):
+        values = [part for part in row if isinstance(part, str)]
+        if values[0] == "...":  # the row before, with other last values
+            values = before[: len(before) - len(values) + 1] + values[1:]
+        values = [before[at] if part == "." else part for at, part in enumerate(values)]
+        namespace, name, *rest = before = values
+        yield namespace, name, dict(zip(rest[::2], rest[1::2], strict=True))
+
+
+def test_every_metric_of_the_dashboard_and_the_alarms_is_one_that_its_service_publishes(
     template: Json,
 ) -> None:
-    body = of_type(template, "AWS::CloudWatch::Dashboard")["Dashboard"]["DashboardBody"]["Fn::Sub"]
-    widgets = json.loads(re.sub(r"\$\{[^}]+}", "x", body))["widgets"]
+    _, widgets = dashboard(template)
+    shown = [metric for widget in widgets for metric in metrics(widget)]
+    assert len(shown) == 31
+    for namespace, name, dimensions in shown:
+        assert frozenset(dimensions) in PUBLISHED[namespace, name], (name, dimensions)
+    assert {(namespace, name) for namespace, name, _ in shown} == set(PUBLISHED)
+    tables = {json.dumps(CONVERSATIONS), json.dumps(API_KEYS)}
+    for alarm in of_type(template, "AWS::CloudWatch::Alarm").values():
+        by_name = {one["Name"]: one["Value"] for one in alarm["Dimensions"]}
+        assert frozenset(by_name) in PUBLISHED[alarm["Namespace"], alarm["MetricName"]]
+        assert by_name.get("ApiName") in (None, {"Ref": "AWS::StackName"})
+        assert by_name.get("Stage") in (None, {"Ref": "StageName"})
+        assert by_name.get("GlobalSecondaryIndexName") in (None, "by-updated")
+        assert "TableName" not in by_name or json.dumps(by_name["TableName"]) in tables
+
+
+def test_the_dashboard_shows_every_alarm_and_every_metric_of_them(template: Json) -> None:
+    body, widgets = dashboard(template)
     assert len(widgets) == 10
     for name, (_, metric, _) in ALARMS.items():
         assert f"${{{name}.Arn}}" in body
         assert f'"{metric}"' in body
+
+
+def test_the_dashboards_name_which_is_the_accounts_names_the_region(template: Json) -> None:
+    name = of_type(template, "AWS::CloudWatch::Dashboard")["Dashboard"]["DashboardName"]
+    assert name == {"Fn::Sub": "${AWS::StackName}-${AWS::Region}"}
+
+
+def test_no_other_resource_has_a_name_that_is_global_in_an_account(template: Json) -> None:
+    # Those of log groups and the API are the region's, of an alias its function's; domains differ.
+    parts = {"AWS::Lambda::Alias", "AWS::Logs::LogGroup", "AWS::ApiGateway::RestApi"}
+    named = {
+        (name, key)
+        for name, resource in template["Resources"].items()
+        for key in resource.get("Properties", {})
+        if key.endswith("Name") and resource["Type"] not in parts
+        if key not in ("StageName", "FunctionName", "DomainName", "MetricName")
+    }
+    assert named == {("Dashboard", "DashboardName")}
+
+
+def test_the_guide_asks_for_the_processor_by_a_name_that_says_what_it_must_be(
+    template: Json,
+) -> None:
+    # `sam deploy --guided` shows no more of a parameter than its name and default.
+    parameter = template["Parameters"]["ArchitectureAsBuilt"]
+    assert "every request fails" in parameter["Description"]
+    assert "Architecture" not in template["Parameters"]
+    for folder in parameter["AllowedValues"]:
+        makefile = ROOT / "ops" / "package" / "sam" / folder / "Makefile"
+        assert f"build.py {folder} " in makefile.read_text("utf-8")
+    build = "ContextPath: !Sub ops/package/sam/${ArchitectureAsBuilt}"
+    assert build in SOURCE
+
+
+def test_the_template_stays_readable() -> None:
+    assert len(SOURCE.splitlines()) <= 1000
 
 
 def test_the_docs_say_what_each_alarm_parameter_and_output_is(template: Json) -> None:

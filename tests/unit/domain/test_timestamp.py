@@ -90,7 +90,7 @@ def test_what_is_no_strict_rfc_3339_timestamp_is_refused(text: str) -> None:
 
 
 offsets = st.integers(-1439, 1439).map(lambda minutes: timezone(timedelta(minutes=minutes)))
-moments = st.datetimes(datetime(2, 1, 1), datetime(9998, 12, 31), timezones=offsets)  # noqa: DTZ001
+moments = st.datetimes(datetime(2, 1, 1), datetime(9998, 12, 31), timezones=offsets)
 
 
 @given(moments, moments)

@@ -56,7 +56,7 @@ def bytes_sent(answer: Answer, monkeypatch: pytest.MonkeyPatch) -> int:
 
 ID = "72447e1f-2b15-57d5-9654-9bd313522a97"
 QUOTES_AND_EMOJI = '{"a":"\\"\\\\é😀\\u0000"}'.encode()
-NOISE = random.Random(1).randbytes(4_717_000)  # noqa: S311 - what gzip cannot shrink
+NOISE = random.Random(1).randbytes(4_717_000)
 
 
 @pytest.mark.parametrize(
@@ -113,7 +113,7 @@ def test_a_page_that_exceeds_the_quota_shortens_itself_and_links_on() -> None:
 
 def documents_of(*sizes: int, noise: bool, seed: int = 1) -> list[bytes]:
     """JSON strings of these sizes: hexadecimal noise, which gzip halves, or one letter."""
-    rng = random.Random(seed)  # noqa: S311 - what gzip cannot shrink much
+    rng = random.Random(seed)
     texts = (rng.randbytes(size // 2).hex() if noise else "a" * size for size in sizes)
     return [b'"' + text.encode() + b'"' for text in texts]
 

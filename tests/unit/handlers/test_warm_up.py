@@ -89,7 +89,7 @@ def test_importing_a_handler_in_lambda_does_its_first_read(handler: str, operati
             os.environ | tables | {KIND: "on-demand", "AWS_ENDPOINT_URL_DYNAMODB": address}
         )
         command = [sys.executable, "-c", f"import {handler} as it; print(it.table.cache_info())"]
-        result = subprocess.run(  # noqa: S603 - our own script
+        result = subprocess.run(
             command, env=environment, check=True, capture_output=True, text=True
         )
         server.shutdown()
