@@ -15,7 +15,7 @@ from benchmarks.store import Item, Table, table
 from domain.conversation import Conversation as Model
 from ops.local.runtime import Process
 from ops.package.build import ARCHITECTURE, runtime_python
-from storage.conversations import to_item
+from storage.layout import pack
 
 ROOT = Path(__file__).parents[1]
 BUILD = ROOT / "build" / "bench"
@@ -123,7 +123,7 @@ def _map(conversation: Conversation) -> Item:
 
 
 def _document(conversation: Conversation) -> Item:
-    return to_item(WORKSPACE, Model.model_validate(conversation))
+    return pack(WORKSPACE, Model.model_validate(conversation))
 
 
 def tables(conversations: Sequence[Conversation]) -> dict[str, Table]:

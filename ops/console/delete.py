@@ -16,9 +16,10 @@ from ops.console.options import (
     fail,
     with_tables,
 )
+from storage import layout
 
 if TYPE_CHECKING:
-    from storage.conversations import Item
+    from storage.layout import Item
 
 
 @with_tables
@@ -58,7 +59,7 @@ def delete(
         for absent in set(ids).difference(map(_id, found)):
             typer.echo(f"There is no conversation {absent}.", err=True)
     keys = [key for key in tables.issued_keys() if key.user_id == user] if with_keys else []
-    typer.echo(_intention(workspace, user, [key["sk"]["S"] for key in found]), err=True)
+    typer.echo(_intention(workspace, user, [layout.key_values(key)[1] for key in found]), err=True)
     for key in keys:
         typer.echo(
             f"API key {key.key_id}, workspaces {', '.join(sorted(key.workspace_ids))}", err=True
@@ -75,7 +76,7 @@ def delete(
 
 
 def _id(key: "Item") -> str:
-    return key["sk"]["S"].partition("#")[2]
+    return layout.id_of(layout.key_values(key)[1])
 
 
 def _intention(workspace: str, user: str, sort_keys: Sequence[str]) -> str:

@@ -26,11 +26,12 @@ from ops.console.records import (
     read,
 )
 from ops.console.rejects import Rejects
-from ops.tables.conversations import BATCH, THREADS
-from storage.conversations import to_item
+from ops.tables.aws import THREADS
+from ops.tables.conversations import BATCH
+from storage import layout
 
 if TYPE_CHECKING:
-    from storage.conversations import Item
+    from storage.layout import Item
 
 Write = Callable[[Sequence["Item"]], int]
 """Stores items of different keys; returns how many, the others being there already."""
@@ -134,7 +135,7 @@ class Load:
         try:
             value = record.value if self.literal else plain(record.value)
             conversation = Conversation.model_validate(value)
-            item = to_item(self.workspace_id, conversation)
+            item = layout.pack(self.workspace_id, conversation)
         except ValidationError as error:
             raise UnloadableError(_reasons(error)) from None
         except (ConversationTooLargeError, MalformedValueError) as error:
@@ -199,12 +200,12 @@ class _Writer:
         if not self._write:
             self._summary.loaded += 1
             return
-        key = (item["pk"]["S"], item["sk"]["S"])
+        key = layout.key_values(item)
         if key in self._keys:
             self._finish_all()
         self._batch[key] = item
         self._keys.add(key)
-        self._bytes += len(item["document"]["B"])
+        self._bytes += layout.stored_bytes(item)
         if len(self._batch) == BATCH or self._bytes > _BATCH_BYTES:
             self._begin(self._write)
 

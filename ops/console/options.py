@@ -16,8 +16,8 @@ from ops.local.environment import Variables
 if TYPE_CHECKING:
     from domain.api_key import ApiKey
     from domain.errors import StoreError
+    from ops.tables.api_keys import ManagedApiKeyTable
     from ops.tables.conversations import Bulk
-    from storage.api_keys import ApiKeyTable
 
 Workspace = Annotated[str, typer.Option(metavar="ID", help="The workspace.")]
 User = Annotated[str, typer.Option(metavar="ID", help="The user, as `userId` has it.")]
@@ -97,10 +97,12 @@ class Tables:
     @cached_property
     def conversations(self) -> "Bulk":
         """The table of conversations, which has been reached."""
-        from ops.tables.conversations import Bulk, client
+        from ops.tables.aws import client
+        from ops.tables.conversations import Bulk
 
-        made = client(self.profile, self.region, attempts=1)
-        table = Bulk(made, self.conversations_name, self.stop)
+        dynamodb = client(self.profile, self.region, attempts=1)
+        has_partiql = os.environ.get("CONVERSATIONS_PARTIQL") != "off"
+        table = Bulk(dynamodb, self.conversations_name, self.stop, has_partiql=has_partiql)
         table.check()
         return table
 
@@ -121,13 +123,13 @@ class Tables:
         return variables
 
     @cached_property
-    def api_keys(self) -> "ApiKeyTable":
+    def api_keys(self) -> "ManagedApiKeyTable":
         """The table of API keys."""
-        from ops.tables.conversations import client
-        from storage.api_keys import ApiKeyTable
+        from ops.tables.api_keys import ManagedApiKeyTable
+        from ops.tables.aws import client
 
         name = self._name(self.api_keys_table, "ApiKeysTableName", "api-keys-table")
-        return ApiKeyTable(client(self.profile, self.region), name)
+        return ManagedApiKeyTable(client(self.profile, self.region), name)
 
     def issued_keys(self) -> "Iterator[ApiKey]":
         """Every issued key, in no order. What is malformed is named on stderr, and skipped."""
@@ -150,7 +152,7 @@ class Tables:
         own, every = "AWS_ENDPOINT_URL_DYNAMODB", "AWS_ENDPOINT_URL"
         if os.environ.get(own) and not os.environ.get(every):
             fail(f"{own} is set, and leads to other tables than the stack's: unset it.")
-        from ops.tables.conversations import stack_outputs
+        from ops.tables.aws import stack_outputs
 
         return stack_outputs(str(self.stack), self.profile, self.region)
 

@@ -195,7 +195,7 @@ def banner(api: LocalApi) -> str:
     first, second = demo.KEYS
     shown = (
         *(ENDPOINT, "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_DEFAULT_REGION"),
-        *("CONVERSATIONS_TABLE", "API_KEYS_TABLE"),
+        *("CONVERSATIONS_TABLE", "API_KEYS_TABLE", "CONVERSATIONS_PARTIQL"),
     )
     # Not the reader's own credentials: what this process found set is not repeated.
     line = " ".join(f"{name}={api.environment[name]}" for name in shown if name in api.environment)

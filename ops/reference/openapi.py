@@ -1,14 +1,20 @@
-"""The OpenAPI document: what the resolver generates, made complete for its readers."""
+"""The OpenAPI document, made of the declarations of parameters, conversations and problems."""
 
 import json
 import tomllib
+from collections.abc import Iterator
 from typing import Any
 
-from handlers.list_conversations import app
+from pydantic import TypeAdapter
+
+from domain.caller import WORKSPACE_ID
+from domain.conversation import Conversation
+from domain.query import ConversationQuery
+from handlers.problems import PROBLEMS
 from ops.local import demo
 from ops.local.docs_site import LOCAL
 from ops.local.template import ROOT
-from ops.reference import errors as problems
+from ops.reference import errors, responses
 
 PATH = "/v1/api/conversations"
 _SERVERS = [
@@ -89,20 +95,20 @@ _IF_NONE_MATCH = {
 def document() -> dict[str, Any]:
     """The OpenAPI document of the code as it is."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    generated: dict[str, Any] = json.loads(
-        app.get_openapi_json_schema(
-            title="Conversations API", version=project["version"], description=_ABOUT
-        )
-    )
-    schemas = generated["components"]["schemas"]
-    operation = _complete(generated["paths"][PATH]["get"])
+    template = "#/components/schemas/{model}"
+    listed = TypeAdapter(list[Conversation]).json_schema(ref_template=template)
+    schemas = listed.pop("$defs")
     return {
-        "openapi": generated["openapi"],
-        "info": generated["info"],
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Conversations API",
+            "description": _ABOUT,
+            "version": project["version"],
+        },
         "servers": _SERVERS,
         "security": [{"apiKey": []}],
         "tags": [_TAG],
-        "paths": {PATH: {"get": operation}},
+        "paths": {PATH: {"get": _operation(_plain(listed))}},
         "components": {
             "schemas": {name: _plain(schemas[name]) for name in _SCHEMAS},
             "securitySchemes": {"apiKey": _API_KEY},
@@ -115,39 +121,47 @@ def to_json(openapi: dict[str, Any]) -> str:
     return json.dumps(openapi, indent=2, ensure_ascii=False) + "\n"
 
 
-def _complete(operation: dict[str, Any]) -> dict[str, Any]:
-    """Adds what the resolver cannot know, and takes away what it says but the API does not do."""
-    responses = operation["responses"]
-    del responses["422"]  # every error is a problem
-    del responses["304"]["content"]
-    listed = responses["200"]["content"]["application/json"]
-    listed |= {"schema": _plain(listed["schema"]), "example": [demo.DOCUMENTED]}
-    for problem in problems.catalogue().values():
-        response = responses[str(problem.example["status"])]
-        examples = response["content"]["application/problem+json"].setdefault("examples", {})
-        examples[problem.code] = {"summary": problem.when, "value": problem.example}
-    *query, workspace_id = operation["parameters"]
+def _operation(schema: dict[str, Any]) -> dict[str, Any]:
+    answers = responses.of_the_list(schema, [demo.DOCUMENTED])
+    for code, example in errors.examples().items():
+        content = answers[str(example["status"])]["content"]["application/problem+json"]
+        named = content.setdefault("examples", {})
+        named[code] = {"summary": PROBLEMS[code].when, "value": example}
     return {
         "operationId": "getAllConversations",
         "summary": "Get All Conversations",
         "description": _OPERATION,
         "tags": [_TAG["name"]],
-        "parameters": [_parameter(own) for own in (workspace_id, *query, _IF_NONE_MATCH)],
-        "responses": dict(sorted(responses.items())),
+        "parameters": [_workspace_id(), *_query_parameters(), _IF_NONE_MATCH],
+        "responses": answers,
     }
 
 
-def _parameter(generated: dict[str, Any]) -> dict[str, Any]:
-    name = generated["name"]
-    schema = {key: value for key, value in generated["schema"].items() if key != "description"}
-    parameter = generated | {"schema": _plain(schema)}
-    if name in _EXAMPLES:
-        # Or else the interactive page would send every example with the first request.
-        parameter["examples"] = {"default": {"value": _EXAMPLES[name], "x-disabled": True}}
-    elif parameter["required"]:
-        parameter["example"] = demo.KEYS[0].workspaces[0]
-    first = {key: parameter.pop(key) for key in ("name", "in")}
-    return first | parameter
+def _workspace_id() -> dict[str, Any]:
+    return {
+        "name": "x-workspace-id",
+        "in": "header",
+        "required": True,
+        "description": "Workspace identifier for the API.",
+        "schema": {"type": "string", "pattern": WORKSPACE_ID},
+        "example": demo.KEYS[0].workspaces[0],
+    }
+
+
+def _query_parameters() -> Iterator[dict[str, Any]]:
+    for name, declared in ConversationQuery.model_json_schema()["properties"].items():
+        schema = _plain(declared)
+        parameter = {
+            "name": name,
+            "in": "query",
+            "required": False,
+            "description": schema.pop("description"),
+            "schema": schema,
+        }
+        if name in _EXAMPLES:
+            # Or else the interactive page would send every example with the first request.
+            parameter["examples"] = {"default": {"value": _EXAMPLES[name], "x-disabled": True}}
+        yield parameter
 
 
 def _plain(node: Any) -> Any:
@@ -161,7 +175,7 @@ def _plain(node: Any) -> Any:
                 for key, value in node.items()
                 # A title repeats a name. The default of what may be absent is no value of it.
                 if not (key == "title" and isinstance(value, str))
-                and (key, value) != ("default", "")
+                and not (key == "default" and value in ("", None))
             }
         case list():
             return [_plain(value) for value in node]

@@ -5,10 +5,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from handlers.problems import PROBLEMS
 from ops.local import demo
 from ops.local.docs_site import DOCS, LOCAL
-from ops.reference import errors as problems
-from ops.reference import openapi
+from ops.reference import errors, openapi
 
 _GENERATED = "<!-- Made by `make openapi` of the code. Edits here are lost. -->"
 _FOR_AGENTS = (
@@ -76,29 +76,27 @@ def _operation_page(document: Mapping[str, Any]) -> str:
 
 
 def _errors_page() -> str:
-    catalogue = problems.catalogue()
-    first = next(iter(catalogue.values())).example
+    examples = errors.examples()
     return _page(
         "Errors",
         _FOR_AGENTS,
         "Every error has one shape, `application/problem+json` (RFC 9457), also those that API "
         "Gateway raises before the request reaches the code:",
-        _fenced("json", json.dumps(first, indent=2)),
+        _fenced("json", json.dumps(next(iter(examples.values())), indent=2)),
         "Tell errors apart by `type`, or by `error.code`, which names the same. `detail` and "
         "`error.message` say what to change; their wording may change. `instance` carries the id "
         "of the request, as the `x-request-id` header does: the logs carry it too.",
-        *(_error_section(problem) for problem in catalogue.values()),
+        *(_error_section(code, example) for code, example in examples.items()),
     )
 
 
-def _error_section(problem: problems.Problem) -> str:
-    example = problem.example
+def _error_section(code: str, example: Mapping[str, Any]) -> str:
     return "\n\n".join(
         (
-            f"## {problem.code}",
+            f"## {code}",
             f"{example['status']} {example['title']}, type `{example['type']}`",
-            problem.when,
-            f"**What to do:** {problem.what_to_do}",
+            PROBLEMS[code].when,
+            f"**What to do:** {PROBLEMS[code].what_to_do}",
             f"> {example['detail']}",
         )
     )
@@ -187,9 +185,8 @@ def _response_headers(responses: Mapping[str, Any]) -> Iterator[tuple[str, str, 
 
 
 def _error_rows() -> Iterator[tuple[str, str, str]]:
-    for problem in problems.catalogue().values():
-        link = f"[`{problem.code}`](errors.md#{problem.code})"
-        yield str(problem.example["status"]), link, problem.when
+    for code, problem in PROBLEMS.items():
+        yield str(problem.status), f"[`{code}`](errors.md#{code})", problem.when
 
 
 def _curl(path: str) -> str:

@@ -7,42 +7,33 @@ from http import HTTPStatus
 from threading import Event
 from typing import TYPE_CHECKING, Any, TypeVar
 
-import boto3
 from botocore import exceptions
-from botocore.config import Config
 from botocore.parsers import ResponseParserError
 
-from domain.caller import WORKSPACE_ID, require_id
 from domain.errors import StoreError, StoreUnavailableError, UnreadableConversationError
-from storage.conversations import read_item
+from storage import layout
 from storage.dynamodb import store_errors
-from storage.query import Partition, partition_key
+from storage.layout import Partition, partition_key
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_dynamodb.type_defs import (
-        AttributeValueTypeDef,
         BatchGetItemOutputTypeDef,
         KeysAndAttributesTypeDef,
-        QueryInputTypeDef,
         QueryOutputTypeDef,
-        ScanInputTypeDef,
         ScanOutputTypeDef,
         WriteRequestOutputTypeDef,
         WriteRequestTypeDef,
     )
 
-    from storage.conversations import Item
+    from storage.layout import Item
 
     _Answer = QueryOutputTypeDef | ScanOutputTypeDef
 
 _T = TypeVar("_T")
 _Start = dict[str, Any]  # where the next page begins: `ExclusiveStartKey`
 
-# True of a missing item, and of one without `updatedKey`, which counts as the oldest.
-_NEWER = "attribute_not_exists(updatedKey) OR updatedKey < :updatedKey"
 BATCH = 25  # AWS limit of BatchWriteItem: 25 items, and 16 MB, which as many items cannot exceed
-THREADS = 16
 _PATIENCE_SECONDS = 300.0
 _FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.05, 10.0
 _PASSING_CODES = frozenset(
@@ -58,39 +49,6 @@ _PASSING_ERRORS = (
 )
 
 
-def client(profile: str | None, region: str | None, *, attempts: int = 4) -> "DynamoDBClient":
-    """A client with more patience than a function's, which many threads may share.
-
-    Args:
-        profile, region: those of the AWS configuration if `None`.
-
-    Raises:
-        StoreError: no region is known, or the profile does not exist.
-    """
-    config = Config(
-        connect_timeout=5,
-        read_timeout=20,
-        retries={"mode": "standard", "total_max_attempts": attempts},
-        max_pool_connections=THREADS,
-        tcp_keepalive=True,
-    )
-    with store_errors():
-        session = boto3.Session(profile_name=profile, region_name=region)
-        return session.client("dynamodb", config=config)
-
-
-def stack_outputs(stack: str, profile: str | None, region: str | None) -> dict[str, str]:
-    """The outputs of a CloudFormation stack by name.
-
-    Raises:
-        StoreError: there is no such stack, or AWS refuses to tell.
-    """
-    with store_errors():
-        session = boto3.Session(profile_name=profile, region_name=region)
-        (found,) = session.client("cloudformation").describe_stacks(StackName=stack)["Stacks"]
-        return {output["OutputKey"]: output["OutputValue"] for output in found.get("Outputs", ())}
-
-
 class Bulk:
     """The table of conversations, for an operator: waits until DynamoDB takes what it throttles.
 
@@ -99,24 +57,27 @@ class Bulk:
     minutes, or when it has to wait after `stop` is set.
     """
 
-    def __init__(self, client: "DynamoDBClient", name: str, stop: Event) -> None:
+    def __init__(
+        self, client: "DynamoDBClient", name: str, stop: Event, *, has_partiql: bool = True
+    ) -> None:
+        """Prepare; nothing is read.
+
+        Args:
+            has_partiql: whether PartiQL works there; the embedded DynamoDB fails loudly at it.
+        """
         self._client = client
         self._name = name
         self._stop = stop
-        self._can_insert = True
+        self._can_insert = has_partiql
 
     def check(self) -> None:
         """Reads nothing: raises if the table is not there, not the right one, or out of reach."""
-        key: dict[str, AttributeValueTypeDef] = {"pk": {"S": "-"}, "sk": {"S": "-"}}
 
-        def read() -> dict[str, str]:
+        def read() -> None:
             with store_errors():
-                answer = self._client.get_item(TableName=self._name, Key=key)
-                return answer["ResponseMetadata"]["HTTPHeaders"]
+                self._client.get_item(TableName=self._name, Key=layout.NO_KEY)
 
-        headers = self._patiently(read, seconds=10)
-        # moto's server, which the embedded tables live in, fails loudly at PartiQL's parameters.
-        self._can_insert = not headers.get("server", "").startswith("Werkzeug")
+        self._patiently(read, seconds=10)
 
     def put_newer(self, items: "Sequence[Item]") -> int:
         """Stores up to `BATCH` items of different keys, unless the same or a newer one is stored.
@@ -129,7 +90,7 @@ class Bulk:
         newer = sum(
             self._put_newer(item, tried=tried)
             for item, tried in left
-            if tried or stored.get(_key(item), "") < item["updatedKey"]["S"]
+            if tried or stored.get(layout.key_values(item), "") < layout.updated_key(item)
         )
         return len(items) - len(left) + newer
 
@@ -170,8 +131,8 @@ class Bulk:
         if not items:
             return {}
         keys: KeysAndAttributesTypeDef = {
-            "Keys": [{"pk": item["pk"], "sk": item["sk"]} for item in items],
-            "ProjectionExpression": "pk, sk, updatedKey",
+            "Keys": [layout.primary_key(item) for item in items],
+            "ProjectionExpression": layout.STATES,
             "ConsistentRead": True,
         }
 
@@ -180,7 +141,7 @@ class Bulk:
                 return self._client.batch_get_item(RequestItems={self._name: keys})
 
         found = self._patiently(read).get("Responses", {}).get(self._name, [])
-        return {_key(item): item.get("updatedKey", {"S": ""})["S"] for item in found}
+        return {layout.key_values(item): layout.updated_key(item) for item in found}
 
     def _put_newer(self, item: "Item", *, tried: bool) -> bool:
         def put() -> bool:
@@ -191,8 +152,8 @@ class Bulk:
                     self._client.put_item(
                         TableName=self._name,
                         Item=item,
-                        ConditionExpression=_NEWER,
-                        ExpressionAttributeValues={":updatedKey": item["updatedKey"]},
+                        ConditionExpression=layout.IS_NEWER,
+                        ExpressionAttributeValues={":updatedKey": {"S": layout.updated_key(item)}},
                         ReturnValuesOnConditionCheckFailure="ALL_OLD",
                     )
             except StoreError as error:
@@ -242,7 +203,7 @@ class Bulk:
         Raises:
             ValueError: an identifier is malformed.
         """
-        return self._query(partition_key(workspace_id, user_id), "pk, sk")
+        return self._query(partition_key(workspace_id, user_id), layout.KEYS)
 
     def documents(
         self, workspace_id: str, user_id: str | None = None
@@ -255,34 +216,19 @@ class Bulk:
             ValueError: an identifier is malformed.
         """
         if user_id is None:
-            items = self._scan(f"{require_id(workspace_id, WORKSPACE_ID)}#")
+            scan = layout.of_workspace(self._name, workspace_id)
+            items = self._items(lambda start: self._client.scan(**{**scan, **start}))
         else:
-            items = self._query(partition_key(workspace_id, user_id), "pk, sk, document")
+            items = self._query(partition_key(workspace_id, user_id), layout.DOCUMENTS)
         for item in items:
             try:
-                yield read_item(Partition(item["pk"]["S"]), item)
+                yield layout.unpack(layout.key_values(item)[0], item)
             except UnreadableConversationError as error:
                 yield error
 
     def _query(self, partition: Partition, attributes: str) -> "Iterator[Item]":
-        request: QueryInputTypeDef = {
-            "TableName": self._name,
-            "ConsistentRead": True,
-            "KeyConditionExpression": "pk = :pk",
-            "ExpressionAttributeValues": {":pk": {"S": partition}},
-            "ProjectionExpression": attributes,
-        }
-        return self._items(lambda start: self._client.query(**{**request, **start}))
-
-    def _scan(self, prefix: str) -> "Iterator[Item]":
-        request: ScanInputTypeDef = {
-            "TableName": self._name,
-            "ConsistentRead": True,
-            "FilterExpression": "begins_with(pk, :prefix)",
-            "ExpressionAttributeValues": {":prefix": {"S": prefix}},
-            "ProjectionExpression": "pk, sk, document",
-        }
-        return self._items(lambda start: self._client.scan(**{**request, **start}))
+        query = layout.of_partition(self._name, partition, attributes)
+        return self._items(lambda start: self._client.query(**{**query, **start}))
 
     def _items(self, read: Callable[["_Start"], "_Answer"]) -> "Iterator[Item]":
         start: _Start = {}
@@ -315,10 +261,6 @@ class Bulk:
                 if self._stop.wait(pause * random.uniform(0.5, 1)):
                     raise
                 pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
-
-
-def _key(item: "Item") -> tuple[str, str]:
-    return item["pk"]["S"], item["sk"]["S"]
 
 
 def _passes(error: StoreError) -> bool:

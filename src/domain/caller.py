@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Self
 
-from domain.errors import InvalidCallerError, WorkspaceNotFoundError
+from domain.errors import InvalidCallerError, RequestError
 
 WORKSPACE_ID = r"^[A-Za-z0-9_-]{1,64}$"
 # Users and conversations: printable ASCII without `#`, which joins the parts of a key.
@@ -44,12 +44,10 @@ class Caller:
         """Passes if the workspace is granted.
 
         Raises:
-            WorkspaceNotFoundError: it is not, or does not exist: one answer for both.
+            RequestError: `workspace_not_found`: it is not, or does not exist, one answer for both.
         """
         if workspace_id not in self.workspace_ids:
-            raise WorkspaceNotFoundError(
-                "The workspace does not exist, or the API key has no grant for it."
-            )
+            raise RequestError("workspace_not_found")
 
     def to_context(self) -> dict[str, str]:
         """The caller as an authorizer's context, which API Gateway limits to flat values."""

@@ -1,6 +1,6 @@
 """The conversation, as clients receive it, and its canonical JSON."""
 
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Self
 
 from pydantic import (
     AfterValidator,
@@ -99,36 +99,3 @@ class Conversation(_Model):
             ValueError: a text holds a lone surrogate, which UTF-8 cannot.
         """
         return self.model_dump_json(by_alias=True, exclude_unset=True).encode()
-
-
-Messages = Literal["all", "last", "none"]
-_NEXT_MESSAGE = f',{{"{next(iter(Message.model_fields))}":"'.encode()
-
-
-def keep_messages(document: bytes, messages: Messages) -> bytes:
-    """A conversation's canonical JSON with all of its messages, the last one only, or none."""
-    if messages == "all":
-        return document
-    # Neither mark can stand inside a string, where each quote has a backslash before it.
-    start = document.index(b',"messages":[') + len(b',"messages":[')
-    end = document.rindex(b'],"createdAt":"')
-    kept = b"" if messages == "none" else _last_of(document[start:end])
-    return document[:start] + kept + document[end:]
-
-
-def _last_of(messages: bytes) -> bytes:
-    """The last of the messages in an array's canonical JSON, without its brackets.
-
-    Goes back from the end, mark by mark. A mark inside a nested value does not count: more
-    brackets are closed after it than opened.
-    """
-    end, depth = len(messages), 0
-    while (start := messages.rfind(_NEXT_MESSAGE, 0, end)) != -1:
-        # A mark cannot stand inside a string either, so each piece holds whole strings.
-        piece = messages[start + 1 : end].replace(rb"\\", b"").replace(rb"\"", b"")
-        outside = b"".join(piece.split(b'"')[::2])
-        depth += sum(map(outside.count, (b"{", b"["))) - sum(map(outside.count, (b"}", b"]")))
-        if depth == 0:
-            return messages[start + 1 :]
-        end = start
-    return messages

@@ -1,55 +1,27 @@
-"""The errors that the rest raises. Each knows its code; `handlers/problems.py` knows the status."""
+"""The errors that the rest raises."""
 
 import re
-from typing import ClassVar
 
 
 class ConversationsError(Exception):
-    """An error with a code of the contract. Its text names no key, no cursor and no content."""
+    """An error with a code of the contract; `handlers/problems.py` has the table of codes.
 
-    code: ClassVar[str] = "internal_error"
+    Attributes:
+        detail: what to change, for the client, where the table's text does not say it all. It
+            names no key, no cursor and no content.
+    """
 
-
-class MissingWorkspaceError(ConversationsError):
-    """The request names no workspace."""
-
-    code = "missing_workspace"
-
-
-class InvalidWorkspaceError(ConversationsError):
-    """The workspace identifier is malformed."""
-
-    code = "invalid_workspace"
+    code: str = "internal_error"
+    detail: str = ""
 
 
-class InvalidParameterError(ConversationsError):
-    """A header or query parameter is malformed, repeated, empty or out of range."""
+class RequestError(ConversationsError):
+    """The request cannot be answered as it is: a code whose status is 4xx."""
 
-    code = "invalid_parameter"
-
-
-class UnknownParameterError(ConversationsError):
-    """The request carries a query parameter that does not exist."""
-
-    code = "unknown_parameter"
-
-
-class InvalidCursorError(ConversationsError):
-    """The cursor is damaged, or belongs to another caller, workspace, sort or filter."""
-
-    code = "invalid_cursor"
-
-
-class WorkspaceNotFoundError(ConversationsError):
-    """The caller has no grant for the workspace, or there is no such workspace."""
-
-    code = "workspace_not_found"
-
-
-class ResponseTooLargeError(ConversationsError):
-    """The list cannot be delivered whole in one response."""
-
-    code = "response_too_large"
+    def __init__(self, code: str, detail: str = "") -> None:
+        super().__init__(code, detail)
+        self.code = code
+        self.detail = detail
 
 
 class StoreError(ConversationsError):
@@ -60,10 +32,7 @@ class StoreError(ConversationsError):
     """
 
     def __init__(self, reason: str) -> None:
-        super().__init__(
-            "The conversations cannot be read at the moment. "
-            "Try again after the seconds that Retry-After names."
-        )
+        super().__init__(reason)
         self.reason = reason
 
 

@@ -1,75 +1,188 @@
-"""Every exception → one problem response (RFC 9457)."""
+"""Every error → one problem response (RFC 9457), by the table of all codes."""
 
 import json
+from dataclasses import dataclass
 from typing import Any
 
-from aws_lambda_powertools.event_handler import APIGatewayRestResolver, Response
+from aws_lambda_powertools.event_handler import Response
 from aws_lambda_powertools.event_handler.exceptions import ServiceError
-from aws_lambda_powertools.event_handler.openapi.exceptions import (
-    RequestValidationError,
-    ResponseValidationError,
-)
+from aws_lambda_powertools.event_handler.openapi.exceptions import RequestValidationError
 from aws_lambda_powertools.metrics import MetricUnit
 
 from domain.errors import (
     ConversationsError,
     InvalidCallerError,
-    ResponseTooLargeError,
+    RequestError,
     StoreError,
     UnreadableConversationError,
 )
-from handlers.parameters import explain
 from handlers.response import MAX_ENVELOPE_BYTES
 from handlers.telemetry import logger, metrics, stack_of
 
 RETRY_AFTER_SECONDS = 5
-STATUS = {
-    "missing_workspace": 400,
-    "invalid_workspace": 400,
-    "invalid_parameter": 400,
-    "unknown_parameter": 400,
-    "invalid_cursor": 400,
-    "workspace_not_found": 404,
-    "not_found": 404,
-    "response_too_large": 413,
-    "internal_error": 500,
-    "store_unavailable": 503,
-}
-_TITLES = {  # RFC 9110, section 15
+TITLES = {  # RFC 9110, section 15, and RFC 6585
     400: "Bad Request",
+    401: "Unauthorized",
     404: "Not Found",
     413: "Content Too Large",
+    415: "Unsupported Media Type",
+    429: "Too Many Requests",
     500: "Internal Server Error",
     503: "Service Unavailable",
 }
 
 
-def handle_errors(app: APIGatewayRestResolver) -> None:
-    """Has every error of the app's routes answered with a problem."""
-    # Without the others, `Exception` would not catch what Powertools answers by itself.
-    app.exception_handler(
-        [Exception, ServiceError, RequestValidationError, ResponseValidationError]
-    )(to_problem)
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """What is known of an error code.
+
+    Attributes:
+        detail: the message for the client; an error may come with a more precise one.
+        when, what_to_do: for the documentation, in Markdown.
+    """
+
+    status: int
+    detail: str
+    when: str
+    what_to_do: str
+
+
+PROBLEMS = {
+    "missing_workspace": Problem(
+        400,
+        "The x-workspace-id header is required.",
+        when="The request names no workspace.",
+        what_to_do="Send the `x-workspace-id` header.",
+    ),
+    "invalid_workspace": Problem(
+        400,
+        "The x-workspace-id header must be one workspace identifier: "
+        "1 to 64 letters, digits, underscores or hyphens.",
+        when="The workspace identifier is malformed.",
+        what_to_do="Send the `x-workspace-id` header once, with the identifier as it is.",
+    ),
+    "invalid_parameter": Problem(
+        400,
+        "The query parameter limit must be one whole number from 1 to 1000.",
+        when="A header or query parameter is malformed, repeated, empty or out of range.",
+        what_to_do="Mend the parameter that the detail names. "
+        "Leave out what you have no value for: an empty one is an error too.",
+    ),
+    "unknown_parameter": Problem(
+        400,
+        "There is no query parameter agentID; there are limit, cursor, agentId, pathwayId, "
+        "createdAtGe, createdAtLt, updatedAtGe, updatedAtLt, sort, messages.",
+        when="The request carries a query parameter that does not exist.",
+        what_to_do="Mind the spelling, upper and lower case included. "
+        "A mistyped filter must never return everything, hence the error.",
+    ),
+    "invalid_cursor": Problem(
+        400,
+        "The cursor is damaged, or belongs to another user, workspace, sort or filter. "
+        "Take it from the Link header, or begin again without one.",
+        when="The cursor is damaged, or belongs to another caller, workspace, sort or filter.",
+        what_to_do="Take the address from the `Link` header of the page before as it is, "
+        "with a key of the same user. Only `limit` and `messages` may change. "
+        "Or begin anew, without `cursor`.",
+    ),
+    "bad_request": Problem(
+        400,
+        "The request is malformed. Check its path, headers and query parameters.",
+        when="The request is malformed in another way than the codes above name.",
+        what_to_do="Check the path, the headers and the query parameters.",
+    ),
+    "invalid_body": Problem(
+        400,
+        "The body of the request cannot be accepted. Send the request without one.",
+        when="The request has a body that cannot be accepted.",
+        what_to_do="Send no body.",
+    ),
+    "unauthorized": Problem(
+        401,
+        "The x-api-key header is missing or holds no valid API key.",
+        when="There is no API key, or it is malformed, unknown, expired or revoked: "
+        "one answer for all.",
+        what_to_do="Send a valid key in the `x-api-key` header. Trying again does not help.",
+    ),
+    "workspace_not_found": Problem(
+        404,
+        "The workspace does not exist, or the API key has no grant for it.",
+        when="The caller has no grant for the workspace, or there is no such workspace.",
+        what_to_do="Check the identifier, and ask for a grant. Trying again does not help.",
+    ),
+    "not_found": Problem(
+        404,
+        "This API answers GET /v1/api/conversations only.",
+        when="The path or the method is another than `GET /v1/api/conversations`.",
+        what_to_do="Check the address; the default one of a deployment contains the stage.",
+    ),
+    "response_too_large": Problem(
+        413,
+        "The list is too large for one response, or takes too long to read. "
+        "Send Accept-Encoding: gzip, or ask for pages with the query parameter limit.",
+        when="The list cannot be delivered whole in one response.",
+        what_to_do="Send `Accept-Encoding: gzip`, or ask for pages with `limit`.",
+    ),
+    "request_too_large": Problem(
+        413,
+        "The request is too large. Send it without a body and with short headers.",
+        when="The request itself is too large.",
+        what_to_do="Send no body, and short headers.",
+    ),
+    "unsupported_media_type": Problem(
+        415,
+        "The Content-Type of the request cannot be accepted. Send the request without a body.",
+        when="The request has a body of a type that cannot be accepted.",
+        what_to_do="Send no body.",
+    ),
+    "rate_limit_exceeded": Problem(
+        429,
+        "Too many requests. Try again after the seconds that Retry-After names.",
+        when="More requests came than are allowed.",
+        what_to_do="Wait as many seconds as `Retry-After` says, then try again. "
+        "It can repeat: the rate is estimated.",
+    ),
+    "internal_error": Problem(
+        500,
+        "The request failed because of an error on the server.",
+        when="A defect, or a stored conversation that cannot be read. "
+        "It is never skipped, and its content never shown.",
+        what_to_do="Report it with the request id of `instance`.",
+    ),
+    "store_unavailable": Problem(
+        503,
+        "The conversations cannot be read at the moment. Try again after the "
+        "seconds that Retry-After names.",
+        when="The store throttles, times out or fails, or a part of the API before it.",
+        what_to_do="Wait as many seconds as `Retry-After` says, then try again.",
+    ),
+}
 
 
 def to_problem(error: Exception) -> Response[str]:
     """The problem that a client sees of an error; what an operator needs goes to the log."""
-    match error:
-        case RequestValidationError():
-            error = explain(error)
-            code, detail = error.code, str(error)
-        case ServiceError():
-            code, detail = "not_found", "This API answers GET /v1/api/conversations only."
-        case ConversationsError() if STATUS[error.code] != 500:
-            code, detail = error.code, str(error)
-        case _:
-            code, detail = "internal_error", "The request failed because of an error on the server."
+    code, detail = _told(error)
     _record(error, code)
-    return _problem(code, detail, logger.get_correlation_id() or "")
+    return _respond(code, detail, logger.get_correlation_id() or "")
+
+
+def _told(error: Exception) -> tuple[str, str]:
+    """The code of an error, and its detail for the client."""
+    match error:
+        case RequestValidationError():  # of the one parameter that Powertools validates
+            is_missing = error.errors()[0]["type"] == "missing"
+            code, detail = "missing_workspace" if is_missing else "invalid_workspace", ""
+        case ServiceError():
+            code, detail = "not_found", ""
+        case ConversationsError():
+            code, detail = error.code, error.detail
+        case _:
+            code, detail = "internal_error", ""
+    return code, detail or PROBLEMS[code].detail
 
 
 def _record(error: Exception, code: str) -> None:
-    status = STATUS[code]
+    status = PROBLEMS[code].status
     fields: dict[str, Any] = {"code": code, "status": status}
     match error:
         case StoreError():
@@ -80,7 +193,7 @@ def _record(error: Exception, code: str) -> None:
             fields |= {"item_key": error.key, "reason": error.reason}
         case InvalidCallerError():
             metric = "InvalidCallers"
-        case ResponseTooLargeError():
+        case RequestError(code="response_too_large"):
             metric = "ClientErrors"
             metrics.add_metric("WholeListBytes", MetricUnit.Bytes, MAX_ENVELOPE_BYTES)  # or more
         case _:
@@ -92,17 +205,23 @@ def _record(error: Exception, code: str) -> None:
         logger.error("failed", error=type(error).__name__, stack=stack_of(error), **fields)
 
 
-def _problem(code: str, detail: str, request_id: str) -> Response[str]:
-    status = STATUS[code]
+def _respond(code: str, detail: str, request_id: str) -> Response[str]:
+    status = PROBLEMS[code].status
     headers: dict[str, str | list[str]] = {"Cache-Control": "no-store", "x-request-id": request_id}
     if status == 503:
         headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
-    body = {
+    body = json.dumps(to_body(code, detail, request_id))
+    return Response(status, "application/problem+json", body, headers)
+
+
+def to_body(code: str, detail: str, request_id: str) -> dict[str, Any]:
+    """The JSON of a problem."""
+    status = PROBLEMS[code].status
+    return {
         "type": f"urn:problem:conversations:{code}",
-        "title": _TITLES[status],
+        "title": TITLES[status],
         "status": status,
         "detail": detail,
         "instance": f"urn:uuid:{request_id}",
         "error": {"code": code, "message": detail},
     }
-    return Response(status, "application/problem+json", json.dumps(body), headers)

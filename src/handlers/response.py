@@ -11,9 +11,9 @@ from aws_lambda_powertools.event_handler import Response
 from isal import isal_zlib
 from pybase64 import b64encode_as_string
 
-from domain.errors import ResponseTooLargeError
+from domain.errors import RequestError
+from domain.query import Position
 from storage.conversations import Page
-from storage.query import Position
 
 MAX_ENVELOPE_BYTES = 6_291_456  # AWS Lambda quota: a synchronous response
 _MAX_GZIPPED_JSON_BYTES = 40_000_000  # more than gzip brings under the quota
@@ -47,8 +47,8 @@ def encode(
         link: returns the address of the page after a position; `None` if the list must be whole.
 
     Raises:
-        ResponseTooLargeError: the list must be whole but does not fit, or its first conversation
-            alone does not.
+        RequestError: `response_too_large`, the list must be whole but does not fit, or its first
+            conversation alone does not.
     """
     if page.next is not None and link is None:
         raise _too_large(gzip=gzip)
@@ -154,9 +154,9 @@ def accepts_gzip(accept_encoding: str) -> bool:
     return gzip > 0 and gzip >= weights.get("identity", 0.0)
 
 
-def _too_large(*, gzip: bool) -> ResponseTooLargeError:
-    advice = "" if gzip else "Send Accept-Encoding: gzip, or ask"
-    return ResponseTooLargeError(
+def _too_large(*, gzip: bool) -> RequestError:
+    detail = (
         "The list is too large for one response, or takes too long to read. "
-        f"{advice or 'Ask'} for pages with the query parameter limit."
+        "Ask for pages with the query parameter limit."
     )
+    return RequestError("response_too_large", detail if gzip else "")  # the table's names gzip

@@ -4,8 +4,9 @@ import re
 import sys
 from json.encoder import encode_basestring
 
-from domain.conversation import Conversation
+from domain.conversation import Conversation, Message
 from domain.errors import ConversationTooLargeError
+from domain.query import Messages
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -19,6 +20,7 @@ _ESCAPE = re.compile(
     r"(\\u(?i:d[89ab][0-9a-f]{2})\\u(?i:d[c-f][0-9a-f]{2})|\\[^u]|\\u(?!(?i:d[89a-f])))"
     r"|\\u(?i:d[89a-f][0-9a-f]{2})"
 )
+_NEXT_MESSAGE = f',{{"{next(iter(Message.model_fields))}":"'.encode()
 _CHECKSUM_FLAG = 0b100  # of the frame header descriptor, RFC 8878, section 3.1.1.1.1
 
 
@@ -85,3 +87,32 @@ def _decompress(frame: bytes) -> bytes:
     if not decompressor.eof or decompressor.unused_data or len(text) != size:
         raise ValueError("its frame is cut off, or followed by something")
     return text
+
+
+def keep_messages(document: bytes, messages: Messages) -> bytes:
+    """A conversation's canonical JSON with all of its messages, the last one only, or none."""
+    if messages == "all":
+        return document
+    # Neither mark can stand inside a string, where each quote has a backslash before it.
+    start = document.index(b',"messages":[') + len(b',"messages":[')
+    end = document.rindex(b'],"createdAt":"')
+    kept = b"" if messages == "none" else _last_of(document[start:end])
+    return document[:start] + kept + document[end:]
+
+
+def _last_of(messages: bytes) -> bytes:
+    """The last of the messages in an array's canonical JSON, without its brackets.
+
+    Goes back from the end, mark by mark. A mark inside a nested value does not count: more
+    brackets are closed after it than opened.
+    """
+    end, depth = len(messages), 0
+    while (start := messages.rfind(_NEXT_MESSAGE, 0, end)) != -1:
+        # A mark cannot stand inside a string either, so each piece holds whole strings.
+        piece = messages[start + 1 : end].replace(rb"\\", b"").replace(rb"\"", b"")
+        outside = b"".join(piece.split(b'"')[::2])
+        depth += sum(map(outside.count, (b"{", b"["))) - sum(map(outside.count, (b"}", b"]")))
+        if depth == 0:
+            return messages[start + 1 :]
+        end = start
+    return messages

@@ -17,7 +17,7 @@ import pytest
 
 from domain.conversation import Conversation
 from handlers import response
-from storage.conversations import to_item
+from storage.layout import pack
 from tests.support import reference
 from tests.support.api import Answer, Api, Context, assert_problem
 from tests.support.budget import CI
@@ -111,7 +111,7 @@ class Store:
 
 def packed_item(owner: Owner, conversation: JSON) -> Any:
     """The item that this project writes."""
-    return to_item(owner[0], Conversation.model_validate(conversation))
+    return pack(owner[0], Conversation.model_validate(conversation))
 
 
 def plain_item(owner: Owner, conversation: JSON) -> Any:

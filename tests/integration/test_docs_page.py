@@ -18,7 +18,7 @@ from ops.local import server
 from ops.local.demo import KEYS
 from ops.local.docs_site import DOCS
 from ops.local.server import LocalApi
-from ops.reference import errors as problems
+from ops.reference import errors
 from storage.conversations import ConversationTable
 from tests.support.api import DOCUMENTED, Api, assert_problem
 from tests.support.needs import missing
@@ -175,7 +175,7 @@ def test_the_documented_error_is_the_answer(
     put(table, DOCUMENTED)
     if code == "response_too_large":
         monkeypatch.setattr(encoding, "MAX_ENVELOPE_BYTES", 500)
-    example = problems.catalogue()[code].example
+    example = errors.examples()[code]
     answer = api.get(**asked)
     assert assert_problem(answer, example["status"], code) == example["detail"]
     assert list(answer.json) == list(example)

@@ -8,8 +8,9 @@ from moto import mock_aws
 from domain.conversation import Conversation
 from handlers import authorize, list_conversations
 from ops.local.template import load
-from storage.conversations import ConversationTable, to_item
+from storage.conversations import ConversationTable
 from storage.dynamodb import client
+from storage.layout import pack
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,13 +36,18 @@ def put_many(
     table: ConversationTable, conversations: list[dict[str, Any]], workspace: str = "demo"
 ) -> None:
     """Stores many conversations faster than the embedded DynamoDB takes them one by one."""
-    items = [to_item(workspace, Conversation.model_validate(given)) for given in conversations]
+    items = [pack(workspace, Conversation.model_validate(given)) for given in conversations]
     for start in range(0, len(items), 25):
         requests = [{"PutRequest": {"Item": item}} for item in items[start : start + 25]]
         table._client.batch_write_item(RequestItems={table._name: cast("Any", requests)})
 
 
+def store(table: ConversationTable, workspace: str, conversation: Conversation) -> None:
+    """Stores a conversation, in place of one with the same id and creation time."""
+    table._client.put_item(TableName=table._name, Item=pack(workspace, conversation))
+
+
 def put(table: ConversationTable, *conversations: dict[str, Any], workspace: str = "demo") -> None:
     """Stores conversations, given as JSON."""
     for conversation in conversations:
-        table.put(workspace, Conversation.model_validate(conversation))
+        store(table, workspace, Conversation.model_validate(conversation))

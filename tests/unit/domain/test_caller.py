@@ -3,8 +3,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from domain.caller import ID, WORKSPACE_ID, Caller
-from domain.errors import InvalidCallerError, WorkspaceNotFoundError
-from storage.query import partition_key, partition_of
+from domain.errors import InvalidCallerError, RequestError
+from storage.layout import partition_key, partition_of
 
 users = st.from_regex(ID, fullmatch=True)
 workspaces = st.from_regex(WORKSPACE_ID, fullmatch=True)
@@ -47,7 +47,7 @@ def test_only_a_granted_workspace_has_a_partition(user: str, granted: str, asked
     if asked == granted:
         assert partition_of(caller, asked) == f"{asked}#{user}"
     else:
-        with pytest.raises(WorkspaceNotFoundError):
+        with pytest.raises(RequestError):
             partition_of(caller, asked)
 
 

@@ -7,8 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from domain.conversation import Conversation, Messages, keep_messages
+from domain.conversation import Conversation
+from domain.query import Messages
 from domain.timestamp import to_utc
+from storage.document import keep_messages
 from tests.support.api import DOCUMENTED, conversation
 from tests.support.strategies import conversations, json_values, messages, texts
 

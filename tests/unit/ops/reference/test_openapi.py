@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from openapi_spec_validator import validate
 
-from handlers.problems import STATUS
+from handlers.problems import PROBLEMS, TITLES
 from ops.local import template
 from ops.local.docs_site import DOCS
 from ops.local.template import ROOT
@@ -62,10 +62,23 @@ def test_it_says_nothing_of_answers_that_the_api_does_not_give() -> None:
     assert "422" not in OPERATION["responses"]
 
 
-def test_its_error_codes_are_those_of_the_handlers_and_of_the_gateway() -> None:
+def test_the_gateway_answers_in_the_words_of_the_table() -> None:
     bodies = [json.loads(own.body) for own in template.load().api.gateway_responses.values()]
-    of_the_gateway = {(body["status"], body["error"]["code"]) for body in bodies}
-    assert {(status, code) for code, status in STATUS.items()} | of_the_gateway == CODES
+    of_the_gateway = {body["error"]["code"]: body for body in bodies}
+    precise = {"invalid_parameter"}  # the table's text is an example, of one parameter
+    for code, body in of_the_gateway.items():
+        assert (body["status"], body["title"]) == (PROBLEMS[code].status, TITLES[body["status"]])
+        assert body["detail"] == body["error"]["message"]
+        assert code in precise or body["detail"] == PROBLEMS[code].detail
+    assert {(problem.status, code) for code, problem in PROBLEMS.items()} == CODES
+
+
+def test_every_code_that_is_raised_is_in_the_table() -> None:
+    sources = "".join(file.read_text("utf-8") for file in (ROOT / "src").rglob("*.py"))
+    raised = set(re.findall(r'RequestError\(\s*"(\w+)"', sources))
+    raised |= set(re.findall(r'^    code(?:: str)? = "(\w+)"', sources, re.MULTILINE))
+    assert len(raised) > 5
+    assert raised <= set(PROBLEMS)
 
 
 # What changed since the last release

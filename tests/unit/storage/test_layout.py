@@ -1,13 +1,14 @@
 import pytest
 
-from storage.query import ConversationQuery, Partition
+from domain.query import ConversationQuery
+from storage.layout import Partition, request
 
 HERE = Partition("demo#user")
 GE, LT = "2024-01-01T00:00:00.000Z", "2025-01-01T00:00:00.000Z"
 
 
 def test_the_plain_list_is_one_partition_newest_first() -> None:
-    assert ConversationQuery().request("table", HERE) == {
+    assert request("table", HERE, ConversationQuery()) == {
         "TableName": "table",
         "KeyConditionExpression": "pk = :pk",
         "ExpressionAttributeValues": {":pk": {"S": "demo#user"}},
@@ -20,13 +21,13 @@ def test_every_parameter_has_its_place_in_the_request() -> None:
     query = ConversationQuery(
         sort="updatedAt",
         limit=10,
-        after=("u", "c"),
         agent_id="a",
         pathway_id="p",
-        created_at=(GE, LT),
-        updated_at=(GE, None),
+        created_at_ge=GE,
+        created_at_lt=LT,
+        updated_at_ge=GE,
     )
-    assert query.request("table", HERE) == {
+    assert request("table", HERE, query, after=("u", "c")) == {
         "TableName": "table",
         "IndexName": "by-updated",
         "KeyConditionExpression": "pk = :pk AND updatedKey >= :updatedKeyGe",
@@ -56,6 +57,7 @@ def test_every_parameter_has_its_place_in_the_request() -> None:
     ],
 )
 def test_a_range_is_one_condition(bounds: tuple[str | None, str | None], condition: str) -> None:
-    request = ConversationQuery(created_at=bounds).request("table", HERE)
-    assert request["KeyConditionExpression"] == condition
-    assert "FilterExpression" not in request
+    query = ConversationQuery(created_at_ge=bounds[0], created_at_lt=bounds[1])
+    arguments = request("table", HERE, query)
+    assert arguments["KeyConditionExpression"] == condition
+    assert "FilterExpression" not in arguments

@@ -1,9 +1,8 @@
-"""What the OpenAPI schema says of the responses; no request pays for it."""
+"""What the OpenAPI document says of the responses."""
 
 from typing import Any
 
-from domain.conversation import Conversation
-from handlers.problems import STATUS
+from handlers.problems import PROBLEMS
 
 _TEXT = {"type": "string"}
 _HEADERS = {
@@ -16,16 +15,6 @@ _HEADERS = {
     "Retry-After": "The seconds after which to try again.",
     "WWW-Authenticate": "`ApiKey`.",
 }
-_CODES = {
-    **STATUS,
-    # Those that API Gateway alone answers: template.yaml, GatewayResponses.
-    "bad_request": 400,
-    "invalid_body": 400,
-    "unauthorized": 401,
-    "request_too_large": 413,
-    "unsupported_media_type": 415,
-    "rate_limit_exceeded": 429,
-}
 _REASONS = {
     400: "A header or query parameter is missing, malformed, unknown or out of range.",
     401: "No API key, or one that is malformed, unknown, expired or revoked.",
@@ -37,6 +26,26 @@ _REASONS = {
     503: "The store cannot be reached at the moment.",
 }
 _FURTHER = {401: ("WWW-Authenticate",), 429: ("Retry-After",), 503: ("Retry-After",)}
+_CACHING = ("x-request-id", "Cache-Control", "Vary", "ETag", "Link")
+
+
+def of_the_list(schema: dict[str, Any], example: list[Any]) -> dict[str, Any]:
+    """The responses of the list by status, problems included."""
+    content = {"application/json": {"schema": schema, "example": example}}
+    return {
+        "200": {
+            "description": "All of the user's conversations in the workspace, or a page of them.",
+            "headers": _headers(*_CACHING, "Content-Encoding"),
+            "content": content,
+        },
+        "304": {"description": "Nothing changed.", "headers": _headers(*_CACHING)},
+        **problems(),
+    }
+
+
+def problems() -> dict[str, Any]:
+    """The problem responses of every operation by status, without examples."""
+    return {str(status): _problem(status, reason) for status, reason in _REASONS.items()}
 
 
 def _headers(*names: str) -> dict[str, Any]:
@@ -50,8 +59,8 @@ def _headers(*names: str) -> dict[str, Any]:
     }
 
 
-def _problem(status: int) -> dict[str, Any]:
-    codes = [code for code, own in _CODES.items() if own == status]
+def _problem(status: int, reason: str) -> dict[str, Any]:
+    codes = [code for code, problem in PROBLEMS.items() if problem.status == status]
     properties = {
         "type": {"type": "string", "enum": [f"urn:problem:conversations:{code}" for code in codes]},
         "title": _TEXT,
@@ -66,19 +75,7 @@ def _problem(status: int) -> dict[str, Any]:
     }
     schema = {"type": "object", "properties": properties, "required": list(properties)}
     return {
-        "description": _REASONS[status],
+        "description": reason,
         "headers": _headers("x-request-id", *_FURTHER.get(status, ())),
         "content": {"application/problem+json": {"schema": schema}},
     }
-
-
-_CACHING = ("x-request-id", "Cache-Control", "Vary", "ETag", "Link")
-RESPONSES: dict[int, Any] = {
-    200: {
-        "description": "All of the user's conversations in the workspace, or a page of them.",
-        "headers": _headers(*_CACHING, "Content-Encoding"),
-        "content": {"application/json": {"model": list[Conversation]}},
-    },
-    304: {"description": "Nothing changed.", "headers": _headers(*_CACHING)},
-    **{status: _problem(status) for status in _REASONS},
-}

@@ -1,0 +1,115 @@
+"""What is asked of the list: every query parameter, declared once."""
+
+import re
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic.alias_generators import to_camel
+from pydantic.json_schema import SkipJsonSchema
+
+from domain.timestamp import RFC_3339, to_instant
+
+Sort = Literal["-createdAt", "createdAt", "-updatedAt", "updatedAt"]
+Messages = Literal["all", "last", "none"]
+Range = tuple[str | None, str | None]
+"""Instants: from the first one on, before the second; `None` is no bound."""
+Position = tuple[str, ...]
+"""Where a page ends: the values of the sort keys of its last conversation."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """What a parameter must be: the end of the sentence "The query parameter … must be …"."""
+
+    text: str
+
+
+def _to_int(value: object) -> object:
+    if isinstance(value, str):
+        if not re.fullmatch("[0-9]{1,9}", value):
+            raise ValueError("decimal digits only")
+        return int(value)
+    return value
+
+
+_Absent = SkipJsonSchema[None]
+_Id = Annotated[Annotated[str, Field(min_length=1)] | _Absent, Rule("one identifier, not empty")]
+_Instant = Annotated[
+    Annotated[
+        str,
+        Field(pattern=RFC_3339, json_schema_extra={"format": "date-time"}),
+        AfterValidator(to_instant),
+    ]
+    | _Absent,
+    Rule(
+        "one RFC 3339 timestamp with an offset, such as 2024-12-01T08:45:00Z; "
+        "a + in it is written %2B"
+    ),
+]
+
+
+class ConversationQuery(BaseModel):
+    """Which conversations of a user in a workspace, how many, in which order.
+
+    The alias of a field is the parameter's name. A `Rule` tells a client what it must be.
+    """
+
+    model_config = ConfigDict(frozen=True, alias_generator=to_camel, populate_by_name=True)
+
+    limit: Annotated[
+        Annotated[int, Field(ge=1, le=1000), BeforeValidator(_to_int)] | _Absent,
+        Rule("one whole number from 1 to 1000"),
+    ] = Field(
+        default=None,
+        description="Asks for a page of at most so many conversations. Absent: all of them.",
+    )
+    cursor: Annotated[
+        Annotated[str, Field(min_length=1)] | _Absent, Rule("one cursor, taken from a Link header")
+    ] = Field(
+        default=None,
+        description="Where the page begins: opaque, from the `Link` header of the page before. "
+        "Good for the same user, workspace, filters and sort.",
+    )
+    agent_id: _Id = Field(default=None, description="Only of this agent.")
+    pathway_id: _Id = Field(default=None, description="Only of this pathway.")
+    created_at_ge: _Instant = Field(default=None, description="Only created at this time or later.")
+    created_at_lt: _Instant = Field(default=None, description="Only created before this time.")
+    updated_at_ge: _Instant = Field(default=None, description="Only updated at this time or later.")
+    updated_at_lt: _Instant = Field(default=None, description="Only updated before this time.")
+    sort: Annotated[Sort, Rule("one of -createdAt, createdAt, -updatedAt and updatedAt")] = Field(
+        default="-createdAt",
+        description="The order. `-updatedAt` is an inbox; `updatedAt` is for sync.",
+    )
+    messages: Annotated[Messages, Rule("one of all, last and none")] = Field(
+        default="all",
+        description="Which messages each conversation holds: all, the last one, or none.",
+    )
+
+    @property
+    def by_updated(self) -> bool:
+        """Whether the order is that of the index."""
+        return self.sort in ("-updatedAt", "updatedAt")
+
+    @property
+    def created_at(self) -> Range:
+        return self.created_at_ge, self.created_at_lt
+
+    @property
+    def updated_at(self) -> Range:
+        return self.updated_at_ge, self.updated_at_lt
+
+    @property
+    def bounds(self) -> Range:
+        """The range of a position's first value."""
+        return self.updated_at if self.by_updated else self.created_at
+
+
+def rules() -> dict[str, str]:
+    """What each parameter must be, by its name."""
+    return {
+        field.alias or name: rule.text
+        for name, field in ConversationQuery.model_fields.items()
+        for rule in field.metadata
+        if isinstance(rule, Rule)
+    }

@@ -1,0 +1,219 @@
+"""How conversations lie in their table: the one place that names keys, attributes and the index."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, NewType
+
+from domain.caller import WORKSPACE_ID, Caller, require_id
+from domain.conversation import Conversation
+from domain.errors import ConversationTooLargeError, UnreadableConversationError
+from domain.query import ConversationQuery, Position, Range
+from domain.timestamp import to_instant
+from storage import document
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb.type_defs import (
+        AttributeValueTypeDef,
+        QueryInputTypeDef,
+        ScanInputTypeDef,
+    )
+
+    Item = Mapping[str, AttributeValueTypeDef]
+
+INDEX = "by-updated"
+MAX_ITEM_BYTES = 400 * 1024  # AWS limit: names and values of all attributes
+# True of a missing item, too, and of one without `updatedKey`, which counts as the oldest.
+IS_NEWER = "attribute_not_exists(updatedKey) OR updatedKey < :updatedKey"
+KEYS = "pk, sk"
+STATES = "pk, sk, updatedKey"
+DOCUMENTS = "pk, sk, document"
+# Of no item: a read that finds nothing.
+NO_KEY: "dict[str, AttributeValueTypeDef]" = {"pk": {"S": "-"}, "sk": {"S": "-"}}
+    "pk": {"S": "-"},
+    "sk": {"S": "-"},
+}  # of no item, for a read that finds nothing
+
+Partition = NewType("Partition", str)
+
+
+def partition_of(caller: Caller, workspace_id: str) -> Partition:
+    """The partition that a caller may read in a workspace.
+
+    Raises:
+        RequestError: `workspace_not_found`, the caller has no grant for the workspace.
+    """
+    caller.require_grant(workspace_id)
+    return partition_key(workspace_id, caller.user_id)
+
+
+def partition_key(workspace_id: str, user_id: str) -> Partition:
+    """The partition key of a user's conversations in a workspace.
+
+    Raises:
+        ValueError: an identifier is malformed, and could forge another's key.
+    """
+    return Partition(f"{require_id(workspace_id, WORKSPACE_ID)}#{require_id(user_id)}")
+
+
+def request(
+    table: str, partition: Partition, query: ConversationQuery, after: Position | None = None
+) -> "QueryInputTypeDef":
+    """The arguments of the first DynamoDB Query for what is asked, from a position on."""
+    values = {":pk": str(partition)}
+    created = _within("sk", query.created_at, values)
+    updated = _within("updatedKey", query.updated_at, values)
+    # DynamoDB refuses a filter on the key of what it reads, and a condition on another's.
+    condition, *filters = (updated, created) if query.by_updated else (created, updated)
+    for name, value in (("agentId", query.agent_id), ("pathwayId", query.pathway_id)):
+        if value is not None:
+            values[f":{name}"] = value
+            filters.append(f"{name} = :{name}")
+    arguments: QueryInputTypeDef = {
+        "TableName": table,
+        "KeyConditionExpression": " AND ".join(filter(None, ("pk = :pk", condition))),
+        "ExpressionAttributeValues": {name: {"S": value} for name, value in values.items()},
+        "ProjectionExpression": ", ".join(("document", *_key_names(query))),
+        "ScanIndexForward": not query.sort.startswith("-"),
+    }
+    if query.by_updated:
+        arguments["IndexName"] = INDEX
+    if any(filters):
+        arguments["FilterExpression"] = " AND ".join(filter(None, filters))
+    if query.limit is not None:
+        arguments["Limit"] = query.limit + 1  # the one more tells whether a page follows
+    if after is not None:
+        start = zip(_key_names(query), (partition, *after), strict=True)
+        arguments["ExclusiveStartKey"] = {name: {"S": value} for name, value in start}
+    return arguments
+
+
+def of_partition(table: str, partition: Partition, attributes: str) -> "QueryInputTypeDef":
+    """The arguments of a Query for everything in a partition, oldest first."""
+    return {
+        "TableName": table,
+        "ConsistentRead": True,
+        "KeyConditionExpression": "pk = :pk",
+        "ExpressionAttributeValues": {":pk": {"S": partition}},
+        "ProjectionExpression": attributes,
+    }
+
+
+def of_workspace(table: str, workspace_id: str) -> "ScanInputTypeDef":
+    """The arguments of a Scan for all conversations of a workspace.
+
+    Raises:
+        ValueError: the identifier is malformed.
+    """
+    return {
+        "TableName": table,
+        "ConsistentRead": True,
+        "FilterExpression": "begins_with(pk, :prefix)",
+        "ExpressionAttributeValues": {
+            ":prefix": {"S": f"{require_id(workspace_id, WORKSPACE_ID)}#"}
+        },
+        "ProjectionExpression": DOCUMENTS,
+    }
+
+
+def _key_names(query: ConversationQuery) -> tuple[str, ...]:
+    """The attributes of the key in use: the partition's, then those that make a position."""
+    return ("pk", "updatedKey", "sk") if query.by_updated else ("pk", "sk")
+
+
+def _within(key: str, bounds: Range, values: dict[str, str]) -> str:
+    """The condition that `key` is within the bounds, whose values it adds to `values`."""
+    ge, lt = bounds
+    if ge is not None:
+        values[f":{key}Ge"] = ge
+    if lt is not None:
+        values[f":{key}Lt"] = lt
+    if ge is not None and lt is not None:
+        # DynamoDB takes one condition per key. BETWEEN includes its upper bound, which no key
+        # equals: a `#` and an id follow the instant.
+        return f"{key} BETWEEN :{key}Ge AND :{key}Lt"
+    if ge is not None:
+        return f"{key} >= :{key}Ge"
+    return f"{key} < :{key}Lt" if lt is not None else ""
+
+
+def position_size(query: ConversationQuery) -> int:
+    """How many values a position of the query has."""
+    return len(_key_names(query)) - 1
+
+
+def key_of(item: "Item", query: ConversationQuery) -> tuple[str, Position]:
+    """The partition of an item, and its position in the query's order.
+
+    Raises:
+        KeyError, TypeError: it is no item with these keys.
+    """
+    partition, *position = (item[name]["S"] for name in _key_names(query))
+    if not all(isinstance(value, str) for value in (partition, *position)):
+        raise TypeError
+    return partition, tuple(position)
+
+
+def primary_key(item: "Item") -> "dict[str, AttributeValueTypeDef]":
+    """The attributes that name an item of the table."""
+    return {name: item[name] for name in ("pk", "sk")}
+
+
+def key_values(item: "Item") -> tuple[str, str]:
+    """The values of an item's primary key: its partition and its place there."""
+    return item["pk"]["S"], item["sk"]["S"]
+
+
+def id_of(sort_key: str) -> str:
+    """The id of the conversation at a sort key."""
+    return sort_key.partition("#")[2]
+
+
+def updated_key(item: "Item") -> str:
+    """What orders the states of a conversation; empty, and so the oldest, if the item has none."""
+    return item.get("updatedKey", {"S": ""})["S"]
+
+
+def stored_bytes(item: "Item") -> int:
+    """The size of a packed item's document."""
+    return len(item["document"]["B"])
+
+
+def pack(workspace_id: str, conversation: Conversation) -> "Item":
+    """The item that stores the conversation.
+
+    Raises:
+        ConversationTooLargeError: it would exceed 400 KB.
+        ValueError: the workspace id is malformed, or a text is not valid Unicode.
+    """
+    texts = {
+        "pk": partition_key(workspace_id, conversation.user_id),
+        "sk": f"{to_instant(conversation.created_at)}#{conversation.id}",
+        "updatedKey": f"{to_instant(conversation.updated_at)}#{conversation.id}",
+        "agentId": conversation.agent_id,
+        "pathwayId": conversation.pathway_id,
+    }
+    frame = document.encode(conversation)
+    size = len("document") + len(frame)
+    size += sum(len(name) + len(text.encode()) for name, text in texts.items())
+    if size > MAX_ITEM_BYTES:
+        raise ConversationTooLargeError(
+            f"The conversation {conversation.id} takes {size:,} bytes in the table; "
+            f"DynamoDB takes at most {MAX_ITEM_BYTES:,}."
+        )
+    return {"document": {"B": frame}, **{name: {"S": text} for name, text in texts.items()}}
+
+
+def unpack(partition: str, item: "Item") -> bytes:
+    """The canonical JSON of the conversation in an item of the partition.
+
+    Raises:
+        UnreadableConversationError: it is damaged.
+    """
+    sort_key = item["sk"]["S"]
+    try:
+        match item.get("document"):
+            case {"B": bytes() as stored} | {"S": str() as stored}:
+                return document.decode(stored, id_of(sort_key), partition.partition("#")[2])
+            case _:
+                raise ValueError("it has no document")
+    except ValueError as error:
+        raise UnreadableConversationError((partition, sort_key), str(error)) from None
