@@ -2,6 +2,7 @@
 
 import io
 import json
+import select
 import ssl
 from collections.abc import Mapping
 from functools import partial
@@ -87,7 +88,7 @@ class _Shortcut:
 
     def _exchange(self, request: "_Request", deadline: float) -> Any:  # noqa: ANN401 - any JSON
         # A connection is in use by one call only, even by one that nobody waits for any more.
-        kept = self._idle.pop() if self._idle else None
+        kept = self._kept()
         connection = kept or within(min(_CONNECT_SECONDS, _left(deadline)), self._connect)
         answer = None
         try:
@@ -108,6 +109,15 @@ class _Shortcut:
                 connection.close()
         return answer
 
+    def _kept(self) -> HTTPConnection | None:
+        """A kept connection without unread bytes, which would be taken for the answer."""
+        while self._idle:
+            connection = self._idle.pop()
+            if not _has_bytes(connection.sock):
+                return connection
+            connection.close()
+        return None
+
     def _connect(self) -> HTTPConnection:
         if getproxies():
             raise OSError("left to botocore, which knows proxies")
@@ -123,6 +133,12 @@ class _Shortcut:
             )
         connection.connect()
         return connection
+
+
+def _has_bytes(sock: socket) -> bool:
+    """Whether there is something to read; `select` does not see what TLS has decrypted."""
+    decrypted = sock.pending() if isinstance(sock, ssl.SSLSocket) else 0
+    return decrypted > 0 or bool(select.select([sock], [], [], 0)[0])
 
 
 def _left(deadline: float) -> float:
