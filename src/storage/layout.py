@@ -28,9 +28,6 @@ STATES = "pk, sk, updatedKey"
 DOCUMENTS = "pk, sk, document"
 # Of no item: a read that finds nothing.
 NO_KEY: "dict[str, AttributeValueTypeDef]" = {"pk": {"S": "-"}, "sk": {"S": "-"}}
-    "pk": {"S": "-"},
-    "sk": {"S": "-"},
-}  # of no item, for a read that finds nothing
 
 Partition = NewType("Partition", str)
 

@@ -179,14 +179,13 @@ def test_an_empty_page_in_the_middle_does_not_end_the_list(monkeypatch: pytest.M
     assert api.get().ids == ["c1", "c3"]
 
 
-WRONG_ITEMS: tuple[Any, ...] = (*({}, {"0": item(2)}, "", "text", 0, None, [None], [[]], [{}]),)
-WRONG_ENDS: tuple[Any, ...] = ({}, [], "", 0, None, "x", {"sk": "x"})
+NO_ITEMS: list[Any] = [{}, {"0": item(2)}, "", "text", 0, None, [None], [[]], [{}]]
+NO_KEYS: list[Any] = [{}, [], "", 0, None, "x", {"sk": "x"}, {**after(2), "sk": {"S": 1}}]
 INCOMPLETE: list[Any] = [
     {"ResponseMetadata": {"HTTPStatusCode": 200}},  # cut off on its way
-    *({"Items": items} for items in WRONG_ITEMS),
+    *({"Items": wrong} for wrong in NO_ITEMS),
     *({"Items": [{**item(2), name: wrong}]} for name in after(2) for wrong in ("x", {}, {"S": 1})),
-    *({"Items": [], "LastEvaluatedKey": last} for last in WRONG_ENDS),
-    {"Items": [], "LastEvaluatedKey": {**after(2), "sk": {"S": 1}}},
+    *({"Items": [], "LastEvaluatedKey": wrong} for wrong in NO_KEYS),
 ]
 
 
@@ -548,6 +547,21 @@ def test_no_header_writes_into_the_link(api: Api, table: ConversationTable) -> N
     )
     for headers in spoofed:
         assert api.get(limit="2", headers=headers).headers["link"] == own
+
+
+@pytest.mark.parametrize("domain", ['x/>; rel="x", <https://other.example', "", None])
+def test_without_a_valid_host_the_link_is_relative(
+    api: Api, table: ConversationTable, domain: str | None
+) -> None:
+    put(table, *(conversation(id=str(number)) for number in range(3)))
+    event = json.loads((EVENTS / "list.json").read_text())
+    event["requestContext"] |= {"domainName": domain, "authorizer": api.authorizer}
+    event["multiValueHeaders"]["Host"] = ["a.example", 'x/>; rel="x", <https://other.example']
+    event["queryStringParameters"] = {"limit": "2"}
+    event["multiValueQueryStringParameters"] = {"limit": ["2"]}
+    link = play(event).headers["link"]
+    assert link.startswith("</prod/v1/api/conversations?limit=2&cursor=")
+    assert link.count("<") == 1
 
 
 def test_a_cursor_of_another_user_is_refused(api: Api, table: ConversationTable) -> None:

@@ -139,6 +139,25 @@ def test_header_lines_sent_twice_arrive_as_two(local: LocalApi) -> None:
     assert_problem(get(local, key=unknown, headers=last), 400, "invalid_parameter")
 
 
+def test_two_hosts_write_nothing_into_the_link(local: LocalApi) -> None:
+    connection = http.client.HTTPConnection(local.url.removeprefix("http://"))
+    connection.putrequest("GET", f"{PATH}?limit=1", skip_host=True)
+    for name, value in (
+        ("Host", "a.example"),
+        ("Host", 'b.example/>; rel="x", <https://other.example'),
+        ("x-api-key", KEY),
+        ("x-workspace-id", "demo-busy"),
+    ):
+        connection.putheader(name, value)
+    connection.endheaders()
+    response = connection.getresponse()
+    assert response.status == 200
+    link = response.getheader("Link", "")
+    connection.close()
+    assert link.startswith(f"<{PATH}?limit=1&cursor=")
+    assert link.count("<") == 1
+
+
 def test_a_304_has_no_body(local: LocalApi) -> None:
     answer = get(local, headers=[("If-None-Match", "*")])
     assert (answer.status, answer.body) == (304, b"")
