@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from ops.local import dynamodb, runtime, template
 from tests.support import answers
 
 
@@ -13,8 +14,15 @@ def test_every_event_has_a_recorded_answer() -> None:
     assert set(answers.RECORDED) == {event.name for event in answers.EVENTS}
 
 
-def test_conversations_invoke_answers_each_event_as_recorded() -> None:
-    assert answers.differences(answers.by_console) == []
+def test_the_runtime_client_answers_each_event_as_recorded() -> None:
+    deployment = template.load()
+    with dynamodb.demo_data(deployment) as variables:
+
+        def by_runtime(event: Path) -> Any:
+            content = json.loads(event.read_bytes())
+            return runtime.play(content, deployment.function_for(content), variables)
+
+        assert answers.differences(by_runtime) == []
 
 
 @pytest.fixture

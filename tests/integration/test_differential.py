@@ -28,7 +28,7 @@ from tests.support.tables import TABLES
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
-DATA_SETS = int(os.environ.get("DIFFERENTIAL_DATA_SETS", str(300 if CI else 100)))
+DATA_SETS = int(os.environ.get("DIFFERENTIAL_DATA_SETS", str(300 if CI else 50)))
 SEED = int(os.environ.get("DIFFERENTIAL_SEED", "0"))
 TABLE = "ConversationsTable"
 COUNTS = [0, 1, 2, 3, 3, 4, 5, 6, 8, 8, 12, 20, 40]  # of conversations

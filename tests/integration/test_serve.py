@@ -264,11 +264,11 @@ STORE = """
 import os
 from domain.conversation import Conversation
 from ops.local.demo import DOCUMENTED
-from storage.conversations import ConversationTable
 from storage.dynamodb import client
+from storage.layout import pack
 
-table = ConversationTable(client(), os.environ["CONVERSATIONS_TABLE"])
-table.put("demo-mine", Conversation.model_validate(DOCUMENTED))
+item = pack("demo-mine", Conversation.model_validate(DOCUMENTED))
+client().put_item(TableName=os.environ["CONVERSATIONS_TABLE"], Item=item)
 """
 
 

@@ -12,6 +12,7 @@ from domain.query import Messages
 from domain.timestamp import to_utc
 from storage.document import keep_messages
 from tests.support.api import DOCUMENTED, conversation
+from tests.support.budget import examples
 from tests.support.strategies import conversations, json_values, messages, texts
 
 MESSAGE = DOCUMENTED["messages"][0]  # type: ignore[index]
@@ -139,7 +140,7 @@ lookalikes = st.builds(
 )
 
 
-@settings(max_examples=500)
+@settings(max_examples=examples(500))
 @given(st.lists(lookalikes | messages, max_size=6))
 def test_the_last_message_is_byte_for_byte_the_one_that_decoding_finds(
     given_: list[dict[str, Any]],

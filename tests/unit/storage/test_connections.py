@@ -22,7 +22,7 @@ from domain.caller import Caller
 from domain.errors import StoreUnavailableError
 from domain.query import ConversationQuery
 from storage.conversations import ConversationTable
-from storage.layout import Partition
+from storage.layout import Partition, partition_of
 from storage.shortcut import reader
 from tests.support.api import conversation
 
