@@ -16,8 +16,8 @@ from ops.local.environment import Variables
 if TYPE_CHECKING:
     from domain.api_key import ApiKey
     from domain.errors import StoreError
+    from ops.tables.api_keys import IssuedKeys
     from ops.tables.conversations import Bulk
-    from storage.api_keys import ApiKeyTable
 
 Workspace = Annotated[str, typer.Option(metavar="ID", help="The workspace.")]
 User = Annotated[str, typer.Option(metavar="ID", help="The user, as `userId` has it.")]
@@ -121,13 +121,13 @@ class Tables:
         return variables
 
     @cached_property
-    def api_keys(self) -> "ApiKeyTable":
+    def api_keys(self) -> "IssuedKeys":
         """The table of API keys."""
+        from ops.tables.api_keys import IssuedKeys
         from ops.tables.conversations import client
-        from storage.api_keys import ApiKeyTable
 
         name = self._name(self.api_keys_table, "ApiKeysTableName", "api-keys-table")
-        return ApiKeyTable(client(self.profile, self.region), name)
+        return IssuedKeys(client(self.profile, self.region), name)
 
     def issued_keys(self) -> "Iterator[ApiKey]":
         """Every issued key, in no order. What is malformed is named on stderr, and skipped."""

@@ -13,8 +13,8 @@ from ops.local import demo
 from ops.local.cloudformation import REGION
 from ops.local.environment import Variables, environment
 from ops.local.template import Template
+from ops.tables.api_keys import IssuedKeys
 from ops.tables.conversations import BATCH, Bulk
-from storage.api_keys import ApiKeyTable
 from storage.conversations import to_item
 from storage.dynamodb import client, store_errors
 
@@ -98,7 +98,7 @@ def _create_tables(dynamodb: "DynamoDBClient", template: Template) -> None:
 
 
 def _put_demo_data(dynamodb: "DynamoDBClient", names: Mapping[str, str]) -> None:
-    keys = ApiKeyTable(dynamodb, names["API_KEYS_TABLE"])
+    keys = IssuedKeys(dynamodb, names["API_KEYS_TABLE"])
     for key in demo.api_keys():
         keys.put(key)
     bulk = Bulk(dynamodb, names["CONVERSATIONS_TABLE"], Event())

@@ -102,17 +102,6 @@ class ConversationTable:
                 rare = 2 * request["Limit"] if "FilterExpression" in request else 0
                 request["Limit"] = max(missing, min(rare, 100_000))
 
-    def put(self, workspace_id: str, conversation: Conversation) -> None:
-        """Stores the conversation, in place of one with the same id and creation time.
-
-        Raises:
-            ConversationTooLargeError: its item would exceed 400 KB.
-            ValueError: the workspace id is malformed, or a text is not valid Unicode.
-        """
-        item = to_item(workspace_id, conversation)
-        with store_errors():
-            self._client.put_item(TableName=self._name, Item=item)
-
 
 def _check(
     answer: "QueryOutputTypeDef", partition: Partition, query: ConversationQuery

@@ -369,13 +369,13 @@ def large(size: int) -> Conversation:
 
 def test_a_large_conversation_is_stored_and_read(api: Api, table: ConversationTable) -> None:
     made = large(380_000)
-    table.put("demo", made)
+    put(table, made)
     assert api.get().body == b"[" + made.to_json() + b"]"
 
 
 def test_a_conversation_over_400_kb_is_refused_by_name(table: ConversationTable) -> None:
     with pytest.raises(ConversationTooLargeError, match="675c8e368824aa5f130b94d6"):
-        table.put("demo", large(420_000))
+        put(table, large(420_000))
 
 
 def only(name: str, value: str | list[str]) -> dict[str, Any]:

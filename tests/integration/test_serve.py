@@ -245,11 +245,11 @@ STORE = """
 import os
 from domain.conversation import Conversation
 from ops.local.demo import DOCUMENTED
-from storage.conversations import ConversationTable
+from storage.conversations import to_item
 from storage.dynamodb import client
 
-table = ConversationTable(client(), os.environ["CONVERSATIONS_TABLE"])
-table.put("demo-mine", Conversation.model_validate(DOCUMENTED))
+item = to_item("demo-mine", Conversation.model_validate(DOCUMENTED))
+client().put_item(TableName=os.environ["CONVERSATIONS_TABLE"], Item=item)
 """
 
 

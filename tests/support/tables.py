@@ -41,7 +41,12 @@ def put_many(
         table._client.batch_write_item(RequestItems={table._name: cast("Any", requests)})
 
 
-def put(table: ConversationTable, *conversations: dict[str, Any], workspace: str = "demo") -> None:
-    """Stores conversations, given as JSON."""
+def put(
+    table: ConversationTable,
+    *conversations: dict[str, Any] | Conversation,
+    workspace: str = "demo",
+) -> None:
+    """Stores conversations, given as JSON or as objects."""
     for conversation in conversations:
-        table.put(workspace, Conversation.model_validate(conversation))
+        item = to_item(workspace, Conversation.model_validate(conversation))
+        table._client.put_item(TableName=table._name, Item=item)
