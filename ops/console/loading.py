@@ -26,7 +26,8 @@ from ops.console.records import (
     read,
 )
 from ops.console.rejects import Rejects
-from ops.tables.conversations import BATCH, THREADS
+from ops.tables.aws import THREADS
+from ops.tables.conversations import BATCH_ITEMS
 from storage.conversations import to_item
 
 if TYPE_CHECKING:
@@ -205,7 +206,7 @@ class _Writer:
         self._batch[key] = item
         self._keys.add(key)
         self._bytes += len(item["document"]["B"])
-        if len(self._batch) == BATCH or self._bytes > _BATCH_BYTES:
+        if len(self._batch) == BATCH_ITEMS or self._bytes > _BATCH_BYTES:
             self._begin(self._write)
 
     def _begin(self, write: Write) -> None:

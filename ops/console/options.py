@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 
 from domain.caller import WORKSPACE_ID, require_id
-from ops.local.environment import Variables
+from ops.local.environment import PARTIQL, Variables
 
 if TYPE_CHECKING:
     from domain.api_key import ApiKey
     from domain.errors import StoreError
     from ops.tables.api_keys import IssuedKeys
-    from ops.tables.conversations import Bulk
+    from ops.tables.conversations import StoredConversations
 
 Workspace = Annotated[str, typer.Option(metavar="ID", help="The workspace.")]
 User = Annotated[str, typer.Option(metavar="ID", help="The user, as `userId` has it.")]
@@ -95,12 +95,17 @@ class Tables:
     stop: Event
 
     @cached_property
-    def conversations(self) -> "Bulk":
+    def conversations(self) -> "StoredConversations":
         """The table of conversations, which has been reached."""
-        from ops.tables.conversations import Bulk, client
+        from ops.tables.aws import client
+        from ops.tables.conversations import StoredConversations
 
-        made = client(self.profile, self.region, attempts=1)
-        table = Bulk(made, self.conversations_name, self.stop)
+        table = StoredConversations(
+            client(self.profile, self.region, attempts=1),
+            self.conversations_name,
+            self.stop,
+            partiql=os.environ.get(PARTIQL) != "off",
+        )
         table.check()
         return table
 
@@ -124,7 +129,7 @@ class Tables:
     def api_keys(self) -> "IssuedKeys":
         """The table of API keys."""
         from ops.tables.api_keys import IssuedKeys
-        from ops.tables.conversations import client
+        from ops.tables.aws import client
 
         name = self._name(self.api_keys_table, "ApiKeysTableName", "api-keys-table")
         return IssuedKeys(client(self.profile, self.region), name)
@@ -150,7 +155,7 @@ class Tables:
         own, every = "AWS_ENDPOINT_URL_DYNAMODB", "AWS_ENDPOINT_URL"
         if os.environ.get(own) and not os.environ.get(every):
             fail(f"{own} is set, and leads to other tables than the stack's: unset it.")
-        from ops.tables.conversations import stack_outputs
+        from ops.tables.aws import stack_outputs
 
         return stack_outputs(str(self.stack), self.profile, self.region)
 

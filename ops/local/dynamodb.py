@@ -11,10 +11,10 @@ from urllib.parse import urlsplit
 from domain.errors import StoreError
 from ops.local import demo
 from ops.local.cloudformation import REGION
-from ops.local.environment import Variables, environment
+from ops.local.environment import PARTIQL, Variables, environment
 from ops.local.template import Template
 from ops.tables.api_keys import IssuedKeys
-from ops.tables.conversations import BATCH, Bulk
+from ops.tables.conversations import BATCH_ITEMS, StoredConversations
 from storage.conversations import to_item
 from storage.dynamodb import client, store_errors
 
@@ -101,10 +101,10 @@ def _put_demo_data(dynamodb: "DynamoDBClient", names: Mapping[str, str]) -> None
     keys = IssuedKeys(dynamodb, names["API_KEYS_TABLE"])
     for key in demo.api_keys():
         keys.put(key)
-    bulk = Bulk(dynamodb, names["CONVERSATIONS_TABLE"], Event())
+    conversations = StoredConversations(dynamodb, names["CONVERSATIONS_TABLE"], Event())
     items = [to_item(workspace, conversation) for workspace, conversation in demo.conversations()]
-    for start in range(0, len(items), BATCH):
-        bulk.put(items[start : start + BATCH])
+    for start in range(0, len(items), BATCH_ITEMS):
+        conversations.put(items[start : start + BATCH_ITEMS])
 
 
 @contextmanager
@@ -124,6 +124,7 @@ def _embedded() -> Iterator[Variables]:
             **_CREDENTIALS,
             "AWS_DEFAULT_REGION": REGION,
             "AWS_SESSION_TOKEN": None,
+            PARTIQL: "off",
         }
     finally:
         server.stop()

@@ -16,7 +16,7 @@ from urllib.parse import quote
 
 from ops.local import demo, docs_site, template
 from ops.local.dynamodb import ENDPOINT, demo_data
-from ops.local.environment import Variables
+from ops.local.environment import PARTIQL, Variables
 from ops.local.events import Request
 from ops.local.functions import SRC, Functions
 from ops.local.gateway import MAX_REQUEST_BYTES, FunctionError, Gateway, Response
@@ -195,7 +195,7 @@ def banner(api: LocalApi) -> str:
     first, second = demo.KEYS
     shown = (
         *(ENDPOINT, "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_DEFAULT_REGION"),
-        *("CONVERSATIONS_TABLE", "API_KEYS_TABLE"),
+        *("CONVERSATIONS_TABLE", "API_KEYS_TABLE", PARTIQL),
     )
     # Not the reader's own credentials: what this process found set is not repeated.
     line = " ".join(f"{name}={api.environment[name]}" for name in shown if name in api.environment)

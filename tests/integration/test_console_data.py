@@ -326,7 +326,7 @@ def test_the_console_alone_reads_a_key_consistently(
     dynamodb: "DynamoDBClient", monkeypatch: pytest.MonkeyPatch
 ) -> None:
     recorded: Any = Recorded(dynamodb)
-    monkeypatch.setattr("ops.tables.conversations.client", lambda *_, **__: recorded)
+    monkeypatch.setattr("ops.tables.aws.client", lambda *_, **__: recorded)
     monkeypatch.setattr(authorize, "table", lambda: ApiKeyTable(recorded, "ApiKeysTable"))
     issued = done("keys", "issue", "--user", "u", "--workspace", "demo")
     assert caller(issued["key"]) == {"demo"}

@@ -263,6 +263,7 @@ def test_a_reader_needs_only_what_the_banner_says(monkeypatch: pytest.MonkeyPatc
         assert json.loads(shell(curl)) == [DOCUMENTED]
 
         (export,) = re.findall(r"^ *(export .*)$", banner, re.MULTILINE)
+        assert " CONVERSATIONS_PARTIQL=off " in export
         shell(f"unset AWS_PROFILE; {export}; {sys.executable} -c {shlex.quote(STORE)}")
         assert json.loads(shell(curl.replace("demo'", "demo-mine'"))) == [DOCUMENTED]
 
