@@ -58,7 +58,8 @@ def _answer(
 
     tables.conversations.check()
     deployment = template.load()
-    (((method, path), function),) = deployment.api.routes.items()
+    method, path = template.LIST_CONVERSATIONS
+    function = deployment.api.routes[template.LIST_CONVERSATIONS]
     headers = (
         ("Host", "localhost"),
         ("x-workspace-id", workspace),

@@ -34,18 +34,17 @@ class LocalApi:
 
     Attributes:
         url: its address, without a slash at the end.
-        path: the endpoint's path.
         environment: the variables that lead boto3 and the console to its tables.
     """
 
     url: str
-    path: str
     environment: Variables
 
     @property
     def endpoint(self) -> str:
-        """The address of the endpoint."""
-        return self.url + self.path
+        """The address of the list of conversations."""
+        _, path = template.LIST_CONVERSATIONS
+        return self.url + path
 
     @property
     def dynamodb(self) -> str:
@@ -75,8 +74,7 @@ def running(port: int = 0, *, src: Path = SRC, verbose: bool = False) -> Iterato
         thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
         thread.start()
         try:
-            _, path = next(iter(deployment.api.routes))
-            yield LocalApi(f"http://{HOST}:{server.server_address[1]}", path, variables)
+            yield LocalApi(f"http://{HOST}:{server.server_address[1]}", variables)
         finally:
             server.shutdown()
             thread.join()

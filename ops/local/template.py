@@ -8,6 +8,8 @@ from typing import Any
 from ops.local import cloudformation
 
 ROOT = Path(__file__).parents[2]
+LIST_CONVERSATIONS = ("GET", "/v1/api/conversations")
+"""The route, as (method, path), that the console and the banner of the local API mean."""
 _API = "AWS::Serverless::Api"
 _FUNCTION = "AWS::Serverless::Function"
 _TABLE = "AWS::DynamoDB::Table"

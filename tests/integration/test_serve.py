@@ -291,6 +291,27 @@ def test_a_dynamodb_that_was_named_is_used_and_sigterm_ends_it(
     assert '"message":"listed"' in log
 
 
+def test_a_second_endpoint_in_the_template_changes_nothing(
+    local: LocalApi, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    events = "      Events:\n"
+    second = "{Type: Api, Properties: {RestApiId: !Ref Api, Path: /v1/api/agents, Method: get}}"
+    text = (template.ROOT / "template.yaml").read_text()
+    scratch = tmp_path / "template.yaml"
+    scratch.write_text(text.replace(events, f"{events}        Second: {second}\n", 1))
+    deployment = template.load(scratch)
+    assert list(deployment.api.routes) == [("GET", "/v1/api/agents"), ("GET", PATH)]
+    monkeypatch.setattr(template, "load", lambda: deployment)
+    monkeypatch.setenv(ENDPOINT, local.dynamodb)
+    with server.running() as api, environment(api.environment):
+        (curl,) = re.findall(r"^ *(curl .*)$", server.banner(api), re.MULTILINE)
+        assert json.loads(shell(curl)) == [DOCUMENTED]
+        command = ["get", "--workspace", "demo", "--user", KEYS[0].user_id]
+        shown = CliRunner().invoke(app, command)
+    assert (shown.exit_code, shown.stderr) == (0, "")
+    assert json.loads(shown.stdout) == [DOCUMENTED]
+
+
 def test_seeding_again_changes_nothing(local: LocalApi, monkeypatch: pytest.MonkeyPatch) -> None:
     before = get(local, workspace="demo-busy").body
     monkeypatch.setenv(ENDPOINT, local.dynamodb)
