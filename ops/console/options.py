@@ -68,13 +68,13 @@ _ADVICE = {
 
 
 def fail(message: str) -> NoReturn:
-    """Ends the command: wrong use, or nothing to work with."""
+    """End the command with exit code 2: wrong use, or nothing to work with."""
     typer.echo(message, err=True)
     raise typer.Exit(2)
 
 
 def explain(error: "StoreError") -> str:
-    """What an operator should know, and do, when DynamoDB fails."""
+    """What an operator should know and do about an error of DynamoDB, in one line."""
     advice = _ADVICE.get(error.reason, "DynamoDB does not do what it is asked. Try again later.")
     return f"{advice} ({error.reason})"
 
@@ -96,7 +96,7 @@ class Tables:
 
     @cached_property
     def conversations(self) -> "StoredConversations":
-        """The table of conversations, which has been reached."""
+        """The table of conversations. The first use checks that it can be reached."""
         from ops.tables.aws import client
         from ops.tables.conversations import StoredConversations
 
@@ -152,9 +152,9 @@ class Tables:
 
     @cached_property
     def _outputs(self) -> dict[str, str]:
-        own, every = "AWS_ENDPOINT_URL_DYNAMODB", "AWS_ENDPOINT_URL"
-        if os.environ.get(own) and not os.environ.get(every):
-            fail(f"{own} is set, and leads to other tables than the stack's: unset it.")
+        dynamodb_only, all_services = "AWS_ENDPOINT_URL_DYNAMODB", "AWS_ENDPOINT_URL"
+        if os.environ.get(dynamodb_only) and not os.environ.get(all_services):
+            fail(f"{dynamodb_only} is set, and leads to other tables than the stack's: unset it.")
         from ops.tables.aws import stack_outputs
 
         return stack_outputs(str(self.stack), self.profile, self.region)
@@ -174,21 +174,21 @@ class Tables:
 
 
 def with_tables(command: Callable[..., None]) -> Callable[..., None]:
-    """The command, with the options above in place of its argument `tables`."""
+    """The command, with the options that say where the tables are instead of `tables`."""
 
     @wraps(command)
     def run(**arguments: Any) -> None:
         from domain.errors import StoreError
 
-        where = {name: arguments.pop(name) for name in _OPTIONS}
+        options = {name: arguments.pop(name) for name in _OPTIONS}
         try:
-            command(tables=Tables(**where, stop=Event()), **arguments)
+            command(tables=Tables(**options, stop=Event()), **arguments)
         except StoreError as error:
             fail(explain(error))
 
     signature = inspect.signature(command)
-    own = [parameter for name, parameter in signature.parameters.items() if name != "tables"]
-    where = [
+    kept = [parameter for name, parameter in signature.parameters.items() if name != "tables"]
+    added = [
         inspect.Parameter(
             name,
             inspect.Parameter.KEYWORD_ONLY,
@@ -197,12 +197,12 @@ def with_tables(command: Callable[..., None]) -> Callable[..., None]:
         )
         for name, option in _OPTIONS.items()
     ]
-    run.__signature__ = signature.replace(parameters=[*own, *where])  # type: ignore[attr-defined]
+    run.__signature__ = signature.replace(parameters=[*kept, *added])  # type: ignore[attr-defined]
     return run
 
 
 def check_workspace(workspace: str) -> None:
-    """Ends the command if it is no workspace id."""
+    """End the command unless `workspace` is a workspace id."""
     try:
         require_id(workspace, WORKSPACE_ID)
     except ValueError:
@@ -210,7 +210,7 @@ def check_workspace(workspace: str) -> None:
 
 
 def check_user(user: str) -> None:
-    """Ends the command if it is no user id."""
+    """End the command unless `user` is a user id."""
     try:
         require_id(user)
     except ValueError:

@@ -79,7 +79,7 @@ class Progressing:
         self._bar.stop()
 
     def update(self, records: int, position: int) -> None:
-        """Tells how far it is, in records and in bytes, if that has not been told of late."""
+        """Show how far it is, in records and in bytes, unless that was shown a moment ago."""
         now = time.monotonic()
         if now - self._shown < (_BAR_SECONDS if self._is_terminal else _LINE_SECONDS):
             return

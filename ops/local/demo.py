@@ -17,7 +17,7 @@ BUSY_COUNT = 500
 
 @dataclass(frozen=True)
 class DemoKey:
-    """An API key that is no secret."""
+    """An API key that is not secret."""
 
     key: str
     key_id: str

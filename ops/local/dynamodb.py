@@ -27,7 +27,7 @@ _AWS_DOMAINS = (".amazonaws.com", ".amazonaws.com.cn", ".api.aws")
 
 
 class UnusableEndpointError(Exception):
-    """The DynamoDB that was named is none to fill with demo data, or does not answer."""
+    """The DynamoDB at the given address is one of AWS, or does not answer."""
 
 
 @contextmanager
@@ -35,7 +35,8 @@ def demo_data(template: Template) -> Iterator[Variables]:
     """Demo data where `AWS_ENDPOINT_URL_DYNAMODB` points, else in an embedded DynamoDB.
 
     Yields:
-        The environment variables that lead boto3 there. The embedded data goes at the end.
+        The environment variables that lead boto3 there. An embedded DynamoDB forgets everything at
+        the end.
 
     Raises:
         UnusableEndpointError: the address is one of AWS, or nothing answers there.
@@ -50,7 +51,7 @@ def given(endpoint: str) -> Variables:
     """The environment variables that lead boto3 to a DynamoDB Local or its like.
 
     Raises:
-        UnusableEndpointError: the address is one of AWS: demo data has no business there.
+        UnusableEndpointError: the address is one of AWS: demo data does not belong there.
     """
     host = urlsplit(endpoint).hostname
     if not host:
@@ -68,7 +69,7 @@ def given(endpoint: str) -> Variables:
 
 
 def fill(template: Template, variables: Variables) -> None:
-    """Makes the tables that are missing, and puts the demo data in, in place of what it was.
+    """Create the tables that are missing, and store the demo data, in place of older demo data.
 
     Raises:
         UnusableEndpointError: nothing answers, or not as DynamoDB does.

@@ -49,7 +49,7 @@ class Gateway:
         self._invoke = invoke
 
     def answer(self, request: Request) -> Response:
-        """The response to a request."""
+        """Answer as API Gateway would: from the route's function, or with a gateway response."""
         event = proxy_event(request, self._api.stage)
         context = event["requestContext"]
         try:
@@ -62,7 +62,7 @@ class Gateway:
             return _render(self._api.gateway_responses[str(refusal)], context)
 
     def refuse(self, kind: str) -> Response:
-        """The gateway response of a type, for a request that is no request."""
+        """The gateway response of a type, for what cannot be read as a request."""
         return _render(self._api.gateway_responses[kind], {"requestId": str(uuid4())})
 
     def _authorize(self, event: Event) -> dict[str, Any]:
@@ -125,9 +125,9 @@ def _allows(policy: Mapping[str, Any], arn: str) -> bool:
 
 
 def _covers(patterns: str | list[str], name: str) -> bool:
-    several = [patterns] if isinstance(patterns, str) else patterns
+    alternatives = [patterns] if isinstance(patterns, str) else patterns
     # IAM knows `*` and `?`; a bracket means itself.
-    return any(fnmatchcase(name, pattern.replace("[", "[[]")) for pattern in several)
+    return any(fnmatchcase(name, pattern.replace("[", "[[]")) for pattern in alternatives)
 
 
 def _flat(value: object) -> str:
@@ -143,11 +143,11 @@ def _flat(value: object) -> str:
 
 def _headers(answer: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
     """The function's headers. Of a name in both maps, `multiValueHeaders` holds."""
-    several = answer.get("multiValueHeaders") or {}
+    multiple = answer.get("multiValueHeaders") or {}
     single = answer.get("headers") or {}
-    named = {name.lower() for name in several}
+    named = {name.lower() for name in multiple}
     lines = [(name, str(value)) for name, value in single.items() if name.lower() not in named]
-    lines += [(name, str(value)) for name, values in several.items() for value in values]
+    lines += [(name, str(value)) for name, values in multiple.items() for value in values]
     lines = [line for line in lines if line[0].lower() not in {"content-length", *HOP_BY_HOP}]
     if not any(name.lower() == "content-type" for name, _ in lines):
         lines.append(("Content-Type", "application/json"))

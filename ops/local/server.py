@@ -63,12 +63,12 @@ def running(port: int = 0, *, src: Path = SRC, verbose: bool = False) -> Iterato
 
     Raises:
         UnusablePortError: the port is not free.
-        UnusableEndpointError: as `ops.local.demo_data`.
+        UnusableEndpointError: as `ops.local.dynamodb.demo_data`.
     """
     deployment = template.load()
     with _listening(port) as server, demo_data(deployment) as variables:
         functions = Functions(deployment.functions, variables, src=src, verbose=verbose)
-        with suppress(FunctionError):  # stderr says it, and an edit mends it
+        with suppress(FunctionError):  # stderr says why, and an edit fixes it
             functions.warm_up()
         server.gateway = Gateway(deployment.api, functions.invoke)
         thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
@@ -157,7 +157,7 @@ class _RequestHandler(BaseHTTPRequestHandler):
         return self.rfile.read(int(length))
 
     def _refuse(self, kind: str) -> None:
-        """Answers what is no request, and hangs up, since what follows cannot be read."""
+        """Answer what cannot be read as a request, and hang up: the rest is as unreadable."""
         self.close_connection = True
         self.request_version = self.protocol_version  # else no headers where there was no version
         response = self.server.gateway.refuse(kind)
@@ -189,7 +189,7 @@ class _RequestHandler(BaseHTTPRequestHandler):
 
 
 def banner(api: LocalApi) -> str:
-    """What a reader needs to use the API, as text."""
+    """What a reader needs to use the API, as lines of text."""
     first, second = demo.KEYS
     shown = (
         *(ENDPOINT, "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_DEFAULT_REGION"),
