@@ -111,7 +111,6 @@ class Tables:
 
     @property
     def conversations_name(self) -> str:
-        """The name of the table of conversations."""
         given, option = self.conversations_table, "conversations-table"
         return self._name(given, "ConversationsTableName", option)
 
@@ -127,7 +126,6 @@ class Tables:
 
     @cached_property
     def api_keys(self) -> "IssuedKeys":
-        """The table of API keys."""
         from ops.tables.api_keys import IssuedKeys
         from ops.tables.aws import client
 
@@ -146,7 +144,7 @@ class Tables:
 
     @property
     def url(self) -> str:
-        """The address of the endpoint, or words that stand for it."""
+        """The address of the endpoint, or a placeholder if it is unknown."""
         known = self._outputs.get("ConversationsUrl") if self.stack else None
         return known or os.environ.get("CONVERSATIONS_URL") or "https://…/v1/api/conversations"
 

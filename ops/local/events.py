@@ -36,7 +36,7 @@ class Request:
 
 
 def proxy_event(request: Request, stage: str) -> Event:
-    """The event of a Lambda proxy integration; the authorizer's part is yet to come."""
+    """The event of a Lambda proxy integration, without the authorizer's part."""
     headers: dict[str, list[str]] = {}
     for name, value in request.headers:
         if name.lower() not in HOP_BY_HOP | _REPLACED:

@@ -1,7 +1,7 @@
 """Amazon API Gateway (REST) as an object: HTTP request → authorizer → endpoint → HTTP response.
 
-Of what the service does it plays the part that a client or a function can see. It neither throttles
-nor caches what the authorizer says.
+It does what a client or a function can see of the service, but neither throttles nor caches the
+authorizer's answers.
 """
 
 import json
@@ -25,7 +25,7 @@ Invoke = Callable[[str, Event], Any]
 
 
 class FunctionError(Exception):
-    """A function raised, or answered what Lambda does not let through."""
+    """A function raised, or its answer is one that Lambda refuses."""
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,7 @@ class Gateway:
         return context | {"principalId": principal, "integrationLatency": latency}
 
     def _integrate(self, function: str, event: Event) -> Response:
-        """What the function makes of the event, as the client gets it."""
+        """The function's answer to the event, as an HTTP response."""
         try:
             answer = self._invoke(function, event)
         except FunctionError:
@@ -107,7 +107,7 @@ class Gateway:
         return Response(status, headers, b"" if status in _BODILESS else content)
 
     def _is_binary(self, event: Event) -> bool:
-        """Whether base64 is decoded, which hangs on what the request accepts first."""
+        """Whether base64 is decoded: API Gateway goes by the first media type of `Accept`."""
         headers = {name.lower(): value for name, value in event["headers"].items()}
         accepted = re.split("[,;]", headers.get("accept", "application/json"))[0].strip()
         return any(fnmatchcase(accepted, kind) for kind in self._api.binary_media_types)

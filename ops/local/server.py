@@ -25,7 +25,7 @@ HOST = "127.0.0.1"
 
 
 class UnusablePortError(Exception):
-    """Another program listens on the port, or it takes rights to do so."""
+    """Another program listens on the port, or listening there takes more rights."""
 
 
 @dataclass(frozen=True)
@@ -143,7 +143,7 @@ class _RequestHandler(BaseHTTPRequestHandler):
         self._log(self.command, path, response.status, f"{milliseconds:.0f} ms")
 
     def _read_body(self) -> bytes | None:
-        """The body; `None` where there was none to be read, and that has been answered."""
+        """The body; `None` if its length is malformed or too large, which has been answered."""
         length = self.headers.get("Content-Length", "0")
         if "Transfer-Encoding" in self.headers:
             self.close_connection = True  # not read: no route of ours takes a body
@@ -157,7 +157,7 @@ class _RequestHandler(BaseHTTPRequestHandler):
         return self.rfile.read(int(length))
 
     def _refuse(self, kind: str) -> None:
-        """Answer what cannot be read as a request, and hang up: the rest is as unreadable."""
+        """Answer what cannot be read as a request, and hang up: nothing after it can be read."""
         self.close_connection = True
         self.request_version = self.protocol_version  # else no headers where there was no version
         response = self.server.gateway.refuse(kind)
@@ -165,7 +165,7 @@ class _RequestHandler(BaseHTTPRequestHandler):
         self._log(self.command or "-", "-", response.status)
 
     def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
-        """Says in the gateway's words what `http.server` finds wrong."""
+        """Answer in the gateway's words what `http.server` finds wrong."""
         del code, message, explain
         self._refuse("DEFAULT_4XX")
 
