@@ -1,0 +1,5 @@
+"""What never ships: the operator's console, the local API, the package's build, the reference.
+
+`cli.py` is the command `conversations`; the packages beside it hold what its commands do.
+`smoke.py` checks a deployment from outside.
+"""

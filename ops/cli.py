@@ -125,7 +125,7 @@ def openapi() -> None:
 
 @contextmanager
 def _explained() -> Iterator[None]:
-    """Ends the command with one line for what its user can mend."""
+    """End the command with one line about what its user can fix."""
     from ops.local import dynamodb as local
     from ops.local import server
 

@@ -117,7 +117,7 @@ class _Stop(Exception):
 
 
 class _Unexpected(Exception):
-    """The deployment answers otherwise than the contract says."""
+    """The deployment does not answer as the contract says."""
 
 
 def _expect(holds: bool, otherwise: str) -> None:
@@ -255,7 +255,7 @@ CHECKS: dict[str, Callable[[Client], str | None]] = {
 
 
 def main() -> int:
-    """Runs every check; 1 if one fails, 2 if it was not said where."""
+    """Run every check. Return 1 if a check fails, 2 if a variable is missing or wrong."""
     try:
         client = Client(*(os.environ[name] for name in ("URL", "KEY", "WORKSPACE")))
     except KeyError as missing:

@@ -24,7 +24,7 @@ from tests.support.budget import CI
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
-    from ops.tables.api_keys import ManagedApiKeyTable
+    from ops.tables.api_keys import IssuedKeys
     from storage.conversations import ConversationTable
     from tests.support.api import Api
 
@@ -63,10 +63,10 @@ def table(dynamodb: "DynamoDBClient") -> "ConversationTable":
 
 
 @pytest.fixture
-def keys(dynamodb: "DynamoDBClient") -> "ManagedApiKeyTable":
-    from ops.tables.api_keys import ManagedApiKeyTable
+def keys(dynamodb: "DynamoDBClient") -> "IssuedKeys":
+    from ops.tables.api_keys import IssuedKeys
 
-    return ManagedApiKeyTable(dynamodb, "ApiKeysTable")
+    return IssuedKeys(dynamodb, "ApiKeysTable")
 
 
 @pytest.fixture

@@ -62,7 +62,7 @@ def _json_of(kind: str, value: dict[str, Any]) -> Any:
 
 
 def _check(value: dict[str, Any]) -> None:
-    """Refuses what bson would invent an id or leave out bytes for."""
+    """Refuse what bson would make up an id for, or drop bytes of."""
     if "$oid" in value and not isinstance(value["$oid"], str):
         raise TypeError
     if "$binary" in value:

@@ -34,7 +34,7 @@ def get(
     Exit codes: 0 shown, 1 the endpoint answers with an error, 2 wrong use or no table.
     """
     check_user(user)
-    pairs = [one.partition("=") for one in query or ()]
+    pairs = [argument.partition("=") for argument in query or ()]
     if not all(equals for _, equals, _ in pairs):
         fail("A query parameter looks like limit=10.")
     parameters = urlencode([(name, value) for name, _, value in pairs])
@@ -58,7 +58,8 @@ def _answer(
 
     tables.conversations.check()
     deployment = template.load()
-    (((method, path), function),) = deployment.api.routes.items()
+    method, path = template.LIST_CONVERSATIONS
+    function = deployment.api.routes[template.LIST_CONVERSATIONS]
     headers = (
         ("Host", "localhost"),
         ("x-workspace-id", workspace),

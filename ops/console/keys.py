@@ -56,8 +56,8 @@ def issue(
     conversations keys issue --user USER --workspace my-workspace
     """
     check_user(user)
-    for one in workspace:
-        check_workspace(one)
+    for workspace_id in workspace:
+        check_workspace(workspace_id)
     key, issued = _new(user, frozenset(workspace), _instant(expires))
     tables.api_keys.put(issued)
     _show_once(key, issued, tables, as_json=as_json)
@@ -86,8 +86,8 @@ def list_keys(
 @with_tables
 def grant(key_id: KeyId, workspace: Workspaces, as_json: Json = False, *, tables: Tables) -> None:
     """Let a key read more workspaces."""
-    for one in workspace:
-        check_workspace(one)
+    for workspace_id in workspace:
+        check_workspace(workspace_id)
     key = _find_active(key_id, tables)
     tables.api_keys.grant(key.key_hash, frozenset(workspace))
     _report(replace(key, workspace_ids=key.workspace_ids | set(workspace)), as_json=as_json)

@@ -76,7 +76,7 @@ def load(
     if not dry_run:
         table = tables.conversations
         write = table.put if overwrite else table.put_newer
-    how = loading.Load(workspace_id=workspace, write=write, literal=plain, strict=strict)
+    loader = loading.Loader(workspace_id=workspace, write=write, literal=plain, strict=strict)
     summaries: list[Summary] = []
 
     def tell(summary: "Summary") -> None:
@@ -84,7 +84,7 @@ def load(
         if not as_json:
             _print(summary, dry_run=dry_run)
 
-    code = loading.load(files, how, tables.stop, tell)
+    code = loading.load(files, loader, tables.stop, tell)
     if as_json:
         print(json.dumps({"files": [_to_json(summary) for summary in summaries]}, indent=2))
     raise typer.Exit(code)

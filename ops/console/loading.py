@@ -27,7 +27,7 @@ from ops.console.records import (
 )
 from ops.console.rejects import Rejects
 from ops.tables.aws import THREADS
-from ops.tables.conversations import BATCH
+from ops.tables.conversations import BATCH_ITEMS
 from storage import layout
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ _CUSTOMER_NAMES = frozenset(Customer.model_fields)
 
 
 class UnloadableError(ValueError):
-    """The record is no conversation that can be loaded."""
+    """The record cannot be loaded as a conversation."""
 
 
 class StrictError(Exception):
@@ -59,7 +59,7 @@ class Summary:
     Attributes:
         skipped: of which the same or a newer state was stored already.
         rejects: the file that holds the rejected ones; `None` if there are none.
-        left_out: how often each field was left out that is none of a conversation.
+        left_out: how often each field was left out that conversations do not have.
         problem: why the rest of the file could not be read or stored; empty if it could.
     """
 
@@ -74,7 +74,7 @@ class Summary:
 
     @property
     def name(self) -> str:
-        """The file's name, for its operator."""
+        """The file's name as the operator reads it."""
         return "stdin" if self.file == STDIN else str(self.file)
 
     @property
@@ -89,13 +89,13 @@ class Summary:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Load:
-    """How to load.
+class Loader:
+    """Loads files into one workspace.
 
     Attributes:
-        write: `None` stores nothing.
-        literal: names such as `$oid` mean nothing.
-        strict: stop at the first record that is rejected.
+        write: stores the items; `None` stores nothing.
+        literal: names such as `$oid` have no meaning.
+        strict: stops at the first record that is rejected.
     """
 
     workspace_id: str
@@ -103,11 +103,11 @@ class Load:
     literal: bool
     strict: bool
 
-    def file(self, summary: Summary, stop: Stop) -> None:
-        """Loads the summary's file, or standard input, and keeps the summary up to date.
+    def load_file(self, summary: Summary, stop: Stop) -> None:
+        """Load the summary's file, or standard input, and keep the summary up to date.
 
         Raises:
-            KeyboardInterrupt: the operator ends it. What was under way is done.
+            KeyboardInterrupt: the operator interrupts. Writes that have begun are finished.
             OSError: the file or the rejects file cannot be opened, read or written.
             StoreError: DynamoDB refuses; what it has not confirmed is not in the summary.
             StrictError: a record was rejected.
@@ -147,9 +147,11 @@ class Load:
 
 
 def _reasons(error: ValidationError) -> str:
-    """What is wrong, by field, without what stands there."""
-    found = error.errors(include_url=False, include_context=False, include_input=False)
-    reasons = [f"{_path(one['loc'])} {_words(one['type'], one['msg'])}" for one in found]
+    """What is wrong with each field, without its value."""
+    details = error.errors(include_url=False, include_context=False, include_input=False)
+    reasons = [
+        f"{_path(detail['loc'])} {_words(detail['type'], detail['msg'])}" for detail in details
+    ]
     more = len(reasons) - _SHOWN_REASONS
     return "; ".join(reasons[:_SHOWN_REASONS]) + (f"; and {more} more" if more > 0 else "")
 
@@ -206,7 +208,7 @@ class _Writer:
         self._batch[key] = item
         self._keys.add(key)
         self._bytes += layout.stored_bytes(item)
-        if len(self._batch) == BATCH or self._bytes > _BATCH_BYTES:
+        if len(self._batch) == BATCH_ITEMS or self._bytes > _BATCH_BYTES:
             self._begin(self._write)
 
     def _begin(self, write: Write) -> None:
@@ -229,12 +231,15 @@ class _Writer:
             self._finish()
 
 
-def load(files: Sequence[Path], how: Load, stop: Event, tell: Callable[[Summary], object]) -> int:
-    """Loads the files, one after another, and tells of each.
+def load(
+    files: Sequence[Path], loader: Loader, stop: Event, tell: Callable[[Summary], object]
+) -> int:
+    """Load the files, one after another, and tell of each.
 
     Returns:
-        0; 1 if a record was rejected or a file damaged; 2 if a file cannot be opened or DynamoDB
-        refuses, and 130 if the operator ended it, which leave the files after it untouched.
+        The exit code: 0; 1 if a record was rejected or a file is damaged; 2 if a file cannot be
+        opened or DynamoDB refuses; 130 if the operator interrupts. After 2 and 130, the files that
+        follow are not touched.
     """
     code = 0
     listener = Stop(stop)
@@ -242,7 +247,7 @@ def load(files: Sequence[Path], how: Load, stop: Event, tell: Callable[[Summary]
         for path in files:
             summary, start = Summary(path), time.monotonic()
             try:
-                how.file(summary, listener)
+                loader.load_file(summary, listener)
             except UnreadableFileError as error:
                 summary.problem = f"The rest cannot be read: {error}."
             except StrictError as error:
@@ -256,6 +261,6 @@ def load(files: Sequence[Path], how: Load, stop: Event, tell: Callable[[Summary]
             summary.seconds = round(time.monotonic() - start, 1)
             code = code or int(bool(summary.rejected or summary.problem))
             tell(summary)
-            if code > 1 or (how.strict and code):
+            if code > 1 or (loader.strict and code):
                 break
     return code

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 
 from domain.caller import WORKSPACE_ID, require_id
-from ops.local.environment import Variables
+from ops.local.environment import PARTIQL, Variables
 
 if TYPE_CHECKING:
     from domain.api_key import ApiKey
     from domain.errors import StoreError
-    from ops.tables.api_keys import ManagedApiKeyTable
-    from ops.tables.conversations import Bulk
+    from ops.tables.api_keys import IssuedKeys
+    from ops.tables.conversations import StoredConversations
 
 Workspace = Annotated[str, typer.Option(metavar="ID", help="The workspace.")]
 User = Annotated[str, typer.Option(metavar="ID", help="The user, as `userId` has it.")]
@@ -68,13 +68,13 @@ _ADVICE = {
 
 
 def fail(message: str) -> NoReturn:
-    """Ends the command: wrong use, or nothing to work with."""
+    """End the command with exit code 2: wrong use, or nothing to work with."""
     typer.echo(message, err=True)
     raise typer.Exit(2)
 
 
 def explain(error: "StoreError") -> str:
-    """What an operator should know, and do, when DynamoDB fails."""
+    """What an operator should know and do about an error of DynamoDB, in one line."""
     advice = _ADVICE.get(error.reason, "DynamoDB does not do what it is asked. Try again later.")
     return f"{advice} ({error.reason})"
 
@@ -95,20 +95,22 @@ class Tables:
     stop: Event
 
     @cached_property
-    def conversations(self) -> "Bulk":
-        """The table of conversations, which has been reached."""
+    def conversations(self) -> "StoredConversations":
+        """The table of conversations. The first use checks that it can be reached."""
         from ops.tables.aws import client
-        from ops.tables.conversations import Bulk
+        from ops.tables.conversations import StoredConversations
 
-        dynamodb = client(self.profile, self.region, attempts=1)
-        has_partiql = os.environ.get("CONVERSATIONS_PARTIQL") != "off"
-        table = Bulk(dynamodb, self.conversations_name, self.stop, has_partiql=has_partiql)
+        table = StoredConversations(
+            client(self.profile, self.region, attempts=1),
+            self.conversations_name,
+            self.stop,
+            partiql=os.environ.get(PARTIQL) != "off",
+        )
         table.check()
         return table
 
     @property
     def conversations_name(self) -> str:
-        """The name of the table of conversations."""
         given, option = self.conversations_table, "conversations-table"
         return self._name(given, "ConversationsTableName", option)
 
@@ -123,13 +125,12 @@ class Tables:
         return variables
 
     @cached_property
-    def api_keys(self) -> "ManagedApiKeyTable":
-        """The table of API keys."""
-        from ops.tables.api_keys import ManagedApiKeyTable
+    def api_keys(self) -> "IssuedKeys":
+        from ops.tables.api_keys import IssuedKeys
         from ops.tables.aws import client
 
         name = self._name(self.api_keys_table, "ApiKeysTableName", "api-keys-table")
-        return ManagedApiKeyTable(client(self.profile, self.region), name)
+        return IssuedKeys(client(self.profile, self.region), name)
 
     def issued_keys(self) -> "Iterator[ApiKey]":
         """Every issued key, in no order. What is malformed is named on stderr, and skipped."""
@@ -143,15 +144,15 @@ class Tables:
 
     @property
     def url(self) -> str:
-        """The address of the endpoint, or words that stand for it."""
+        """The address of the endpoint, or a placeholder if it is unknown."""
         known = self._outputs.get("ConversationsUrl") if self.stack else None
         return known or os.environ.get("CONVERSATIONS_URL") or "https://…/v1/api/conversations"
 
     @cached_property
     def _outputs(self) -> dict[str, str]:
-        own, every = "AWS_ENDPOINT_URL_DYNAMODB", "AWS_ENDPOINT_URL"
-        if os.environ.get(own) and not os.environ.get(every):
-            fail(f"{own} is set, and leads to other tables than the stack's: unset it.")
+        dynamodb_only, all_services = "AWS_ENDPOINT_URL_DYNAMODB", "AWS_ENDPOINT_URL"
+        if os.environ.get(dynamodb_only) and not os.environ.get(all_services):
+            fail(f"{dynamodb_only} is set, and leads to other tables than the stack's: unset it.")
         from ops.tables.aws import stack_outputs
 
         return stack_outputs(str(self.stack), self.profile, self.region)
@@ -171,21 +172,21 @@ class Tables:
 
 
 def with_tables(command: Callable[..., None]) -> Callable[..., None]:
-    """The command, with the options above in place of its argument `tables`."""
+    """The command, with the options that say where the tables are instead of `tables`."""
 
     @wraps(command)
     def run(**arguments: Any) -> None:
         from domain.errors import StoreError
 
-        where = {name: arguments.pop(name) for name in _OPTIONS}
+        options = {name: arguments.pop(name) for name in _OPTIONS}
         try:
-            command(tables=Tables(**where, stop=Event()), **arguments)
+            command(tables=Tables(**options, stop=Event()), **arguments)
         except StoreError as error:
             fail(explain(error))
 
     signature = inspect.signature(command)
-    own = [parameter for name, parameter in signature.parameters.items() if name != "tables"]
-    where = [
+    kept = [parameter for name, parameter in signature.parameters.items() if name != "tables"]
+    added = [
         inspect.Parameter(
             name,
             inspect.Parameter.KEYWORD_ONLY,
@@ -194,12 +195,12 @@ def with_tables(command: Callable[..., None]) -> Callable[..., None]:
         )
         for name, option in _OPTIONS.items()
     ]
-    run.__signature__ = signature.replace(parameters=[*own, *where])  # type: ignore[attr-defined]
+    run.__signature__ = signature.replace(parameters=[*kept, *added])  # type: ignore[attr-defined]
     return run
 
 
 def check_workspace(workspace: str) -> None:
-    """Ends the command if it is no workspace id."""
+    """End the command unless `workspace` is a workspace id."""
     try:
         require_id(workspace, WORKSPACE_ID)
     except ValueError:
@@ -207,7 +208,7 @@ def check_workspace(workspace: str) -> None:
 
 
 def check_user(user: str) -> None:
-    """Ends the command if it is no user id."""
+    """End the command unless `user` is a user id."""
     try:
         require_id(user)
     except ValueError:

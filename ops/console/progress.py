@@ -25,7 +25,7 @@ class Stop:
 
     @contextmanager
     def listening(self) -> Iterator[None]:
-        """Takes Ctrl-C from here to the end of the `with` block; a second one as usual."""
+        """Handle the first Ctrl-C until the end of the `with` block; a second one acts as usual."""
         before = signal.signal(signal.SIGINT, self._interrupt)
         try:
             yield
@@ -55,7 +55,7 @@ class Progressing:
     """A file's bar, with rate and time left, on a terminal; else a line from time to time."""
 
     def __init__(self, name: str, size: int) -> None:
-        """Begins it, on stderr. A size of 0 is unknown."""
+        """Start it on stderr. A size of 0 means unknown."""
         self._name, self._size = name, size
         self._start = self._shown = time.monotonic()
         console = Console(stderr=True)
@@ -79,7 +79,7 @@ class Progressing:
         self._bar.stop()
 
     def update(self, records: int, position: int) -> None:
-        """Tells how far it is, in records and in bytes, if that has not been told of late."""
+        """Show how far it is, in records and in bytes, unless that was shown a moment ago."""
         now = time.monotonic()
         if now - self._shown < (_BAR_SECONDS if self._is_terminal else _LINE_SECONDS):
             return

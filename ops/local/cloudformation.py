@@ -69,12 +69,15 @@ class _Resolver:
             "AWS::Region": REGION,
             "AWS::StackName": "conversations",
             "AWS::URLSuffix": "amazonaws.com",
-            **{name: own["Default"] for name, own in source.get("Parameters", {}).items()},
+            **{
+                name: parameter["Default"]
+                for name, parameter in source.get("Parameters", {}).items()
+            },
         }
         self._functions = {
             name
-            for name, own in source["Resources"].items()
-            if own["Type"] == "AWS::Serverless::Function"
+            for name, resource in source["Resources"].items()
+            if resource["Type"] == "AWS::Serverless::Function"
         }
 
     def resolve(self, node: Any) -> Any:

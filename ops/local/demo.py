@@ -17,7 +17,7 @@ BUSY_COUNT = 500
 
 @dataclass(frozen=True)
 class DemoKey:
-    """An API key that is no secret."""
+    """An API key that is not secret."""
 
     key: str
     key_id: str
@@ -218,7 +218,7 @@ def _message(
 
 
 def _id(random: Random, created: datetime) -> str:
-    """As a MongoDB ObjectId begins: with the seconds of its making."""
+    """An id like a MongoDB ObjectId, which begins with the seconds of its creation."""
     return f"{int(created.timestamp()):08x}{random.getrandbits(64):016x}"
 
 

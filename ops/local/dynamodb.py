@@ -11,10 +11,10 @@ from urllib.parse import urlsplit
 from domain.errors import StoreError
 from ops.local import demo
 from ops.local.cloudformation import REGION
-from ops.local.environment import Variables, environment
+from ops.local.environment import PARTIQL, Variables, environment
 from ops.local.template import Template
-from ops.tables.api_keys import ManagedApiKeyTable
-from ops.tables.conversations import BATCH, Bulk
+from ops.tables.api_keys import IssuedKeys
+from ops.tables.conversations import BATCH_ITEMS, StoredConversations
 from storage.dynamodb import client, store_errors
 from storage.layout import pack
 
@@ -27,7 +27,7 @@ _AWS_DOMAINS = (".amazonaws.com", ".amazonaws.com.cn", ".api.aws")
 
 
 class UnusableEndpointError(Exception):
-    """The DynamoDB that was named is none to fill with demo data, or does not answer."""
+    """The DynamoDB at the given address is one of AWS, or does not answer."""
 
 
 @contextmanager
@@ -35,7 +35,8 @@ def demo_data(template: Template) -> Iterator[Variables]:
     """Demo data where `AWS_ENDPOINT_URL_DYNAMODB` points, else in an embedded DynamoDB.
 
     Yields:
-        The environment variables that lead boto3 there. The embedded data goes at the end.
+        The environment variables that lead boto3 there. An embedded DynamoDB forgets everything at
+        the end.
 
     Raises:
         UnusableEndpointError: the address is one of AWS, or nothing answers there.
@@ -50,7 +51,7 @@ def given(endpoint: str) -> Variables:
     """The environment variables that lead boto3 to a DynamoDB Local or its like.
 
     Raises:
-        UnusableEndpointError: the address is one of AWS: demo data has no business there.
+        UnusableEndpointError: the address is one of AWS: demo data does not belong there.
     """
     host = urlsplit(endpoint).hostname
     if not host:
@@ -68,7 +69,7 @@ def given(endpoint: str) -> Variables:
 
 
 def fill(template: Template, variables: Variables) -> None:
-    """Makes the tables that are missing, and puts the demo data in, in place of what it was.
+    """Create the tables that are missing, and store the demo data, in place of older demo data.
 
     Raises:
         UnusableEndpointError: nothing answers, or not as DynamoDB does.
@@ -98,13 +99,13 @@ def _create_tables(dynamodb: "DynamoDBClient", template: Template) -> None:
 
 
 def _put_demo_data(dynamodb: "DynamoDBClient", names: Mapping[str, str]) -> None:
-    keys = ManagedApiKeyTable(dynamodb, names["API_KEYS_TABLE"])
+    keys = IssuedKeys(dynamodb, names["API_KEYS_TABLE"])
     for key in demo.api_keys():
         keys.put(key)
-    bulk = Bulk(dynamodb, names["CONVERSATIONS_TABLE"], Event())
+    conversations = StoredConversations(dynamodb, names["CONVERSATIONS_TABLE"], Event())
     items = [pack(workspace, conversation) for workspace, conversation in demo.conversations()]
-    for start in range(0, len(items), BATCH):
-        bulk.put(items[start : start + BATCH])
+    for start in range(0, len(items), BATCH_ITEMS):
+        conversations.put(items[start : start + BATCH_ITEMS])
 
 
 @contextmanager
@@ -123,8 +124,8 @@ def _embedded() -> Iterator[Variables]:
             **_leading_to(f"http://{host}:{port}"),
             **_CREDENTIALS,
             "AWS_DEFAULT_REGION": REGION,
-            "CONVERSATIONS_PARTIQL": "off",  # moto answers its parameters with a traceback
             "AWS_SESSION_TOKEN": None,
+            PARTIQL: "off",
         }
     finally:
         server.stop()

@@ -1,8 +1,11 @@
-"""The environment variables of this process, set for a while."""
+"""Environment variables: set for a while, and the one that the local API adds to AWS's own."""
 
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+
+PARTIQL = "CONVERSATIONS_PARTIQL"
+"""`off` where the DynamoDB knows no PartiQL: that of the local API, moto's server, does not."""
 
 Variables = Mapping[str, str | None]
 """Environment variables; `None` stands for one that is absent."""

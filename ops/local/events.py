@@ -36,7 +36,7 @@ class Request:
 
 
 def proxy_event(request: Request, stage: str) -> Event:
-    """The event of a Lambda proxy integration; the authorizer's part is yet to come."""
+    """The event of a Lambda proxy integration, without the authorizer's part."""
     headers: dict[str, list[str]] = {}
     for name, value in request.headers:
         if name.lower() not in HOP_BY_HOP | _REPLACED:
@@ -68,7 +68,7 @@ def proxy_event(request: Request, stage: str) -> Event:
 
 
 def _last_of_each(values: Mapping[str, list[str]]) -> dict[str, str]:
-    return {name: several[-1] for name, several in values.items()}
+    return {name: lines[-1] for name, lines in values.items()}
 
 
 def _request_context(request: Request, stage: str) -> dict[str, Any]:

@@ -45,7 +45,7 @@ class Context:
         self._deadline = time.monotonic() + _PATIENCE * function.timeout
 
     def get_remaining_time_in_millis(self) -> int:
-        """What is left of the function's time: that of the template, times `_PATIENCE`."""
+        """What is left of the function's time: the template's timeout, times `_PATIENCE`."""
         return max(0, int(1000 * (self._deadline - time.monotonic())))
 
 

@@ -1,7 +1,7 @@
 """Amazon API Gateway (REST) as an object: HTTP request → authorizer → endpoint → HTTP response.
 
-Of what the service does it plays the part that a client or a function can see. It neither throttles
-nor caches what the authorizer says.
+It does what a client or a function can see of the service, but neither throttles nor caches the
+authorizer's answers.
 """
 
 import json
@@ -25,7 +25,7 @@ Invoke = Callable[[str, Event], Any]
 
 
 class FunctionError(Exception):
-    """A function raised, or answered what Lambda does not let through."""
+    """A function raised, or its answer is one that Lambda refuses."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class Gateway:
         self._invoke = invoke
 
     def answer(self, request: Request) -> Response:
-        """The response to a request."""
+        """Answer as API Gateway would: from the route's function, or with a gateway response."""
         event = proxy_event(request, self._api.stage)
         context = event["requestContext"]
         try:
@@ -62,7 +62,7 @@ class Gateway:
             return _render(self._api.gateway_responses[str(refusal)], context)
 
     def refuse(self, kind: str) -> Response:
-        """The gateway response of a type, for a request that is no request."""
+        """The gateway response of a type, for what cannot be read as a request."""
         return _render(self._api.gateway_responses[kind], {"requestId": str(uuid4())})
 
     def _authorize(self, event: Event) -> dict[str, Any]:
@@ -89,7 +89,7 @@ class Gateway:
         return context | {"principalId": principal, "integrationLatency": latency}
 
     def _integrate(self, function: str, event: Event) -> Response:
-        """What the function makes of the event, as the client gets it."""
+        """The function's answer to the event, as an HTTP response."""
         try:
             answer = self._invoke(function, event)
         except FunctionError:
@@ -107,7 +107,7 @@ class Gateway:
         return Response(status, headers, b"" if status in _BODILESS else content)
 
     def _is_binary(self, event: Event) -> bool:
-        """Whether base64 is decoded, which hangs on what the request accepts first."""
+        """Whether base64 is decoded: API Gateway goes by the first media type of `Accept`."""
         headers = {name.lower(): value for name, value in event["headers"].items()}
         accepted = re.split("[,;]", headers.get("accept", "application/json"))[0].strip()
         return any(fnmatchcase(accepted, kind) for kind in self._api.binary_media_types)
@@ -125,9 +125,9 @@ def _allows(policy: Mapping[str, Any], arn: str) -> bool:
 
 
 def _covers(patterns: str | list[str], name: str) -> bool:
-    several = [patterns] if isinstance(patterns, str) else patterns
+    alternatives = [patterns] if isinstance(patterns, str) else patterns
     # IAM knows `*` and `?`; a bracket means itself.
-    return any(fnmatchcase(name, pattern.replace("[", "[[]")) for pattern in several)
+    return any(fnmatchcase(name, pattern.replace("[", "[[]")) for pattern in alternatives)
 
 
 def _flat(value: object) -> str:
@@ -143,11 +143,11 @@ def _flat(value: object) -> str:
 
 def _headers(answer: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
     """The function's headers. Of a name in both maps, `multiValueHeaders` holds."""
-    several = answer.get("multiValueHeaders") or {}
+    multiple = answer.get("multiValueHeaders") or {}
     single = answer.get("headers") or {}
-    named = {name.lower() for name in several}
+    named = {name.lower() for name in multiple}
     lines = [(name, str(value)) for name, value in single.items() if name.lower() not in named]
-    lines += [(name, str(value)) for name, values in several.items() for value in values]
+    lines += [(name, str(value)) for name, values in multiple.items() for value in values]
     lines = [line for line in lines if line[0].lower() not in {"content-length", *HOP_BY_HOP}]
     if not any(name.lower() == "content-type" for name, _ in lines):
         lines.append(("Content-Type", "application/json"))

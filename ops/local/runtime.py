@@ -131,7 +131,6 @@ class Process:
         return int(status.partition("VmHWM:")[2].split()[0]) * 1024 / 1e6
 
     def stop(self) -> None:
-        """Ends the process."""
         self._process.kill()
         self._process.wait()
         self._server.shutdown()
@@ -214,4 +213,4 @@ class _Request(BaseHTTPRequestHandler):
         return b"".join(chunks)
 
     def log_message(self, *_arguments: object) -> None:
-        """Nothing."""
+        pass

@@ -16,7 +16,7 @@ from urllib.parse import quote
 
 from ops.local import demo, docs_site, template
 from ops.local.dynamodb import ENDPOINT, demo_data
-from ops.local.environment import Variables
+from ops.local.environment import PARTIQL, Variables
 from ops.local.events import Request
 from ops.local.functions import SRC, Functions
 from ops.local.gateway import MAX_REQUEST_BYTES, FunctionError, Gateway, Response
@@ -25,7 +25,7 @@ HOST = "127.0.0.1"
 
 
 class UnusablePortError(Exception):
-    """Another program listens on the port, or it takes rights to do so."""
+    """Another program listens on the port, or listening there takes more rights."""
 
 
 @dataclass(frozen=True)
@@ -34,18 +34,17 @@ class LocalApi:
 
     Attributes:
         url: its address, without a slash at the end.
-        path: the endpoint's path.
         environment: the variables that lead boto3 and the console to its tables.
     """
 
     url: str
-    path: str
     environment: Variables
 
     @property
     def endpoint(self) -> str:
-        """The address of the endpoint."""
-        return self.url + self.path
+        """The address of the list of conversations."""
+        _, path = template.LIST_CONVERSATIONS
+        return self.url + path
 
     @property
     def dynamodb(self) -> str:
@@ -64,19 +63,18 @@ def running(port: int = 0, *, src: Path = SRC, verbose: bool = False) -> Iterato
 
     Raises:
         UnusablePortError: the port is not free.
-        UnusableEndpointError: as `ops.local.demo_data`.
+        UnusableEndpointError: as `ops.local.dynamodb.demo_data`.
     """
     deployment = template.load()
     with _listening(port) as server, demo_data(deployment) as variables:
         functions = Functions(deployment.functions, variables, src=src, verbose=verbose)
-        with suppress(FunctionError):  # stderr says it, and an edit mends it
+        with suppress(FunctionError):  # stderr says why, and an edit fixes it
             functions.warm_up()
         server.gateway = Gateway(deployment.api, functions.invoke)
         thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
         thread.start()
         try:
-            _, path = next(iter(deployment.api.routes))
-            yield LocalApi(f"http://{HOST}:{server.server_address[1]}", path, variables)
+            yield LocalApi(f"http://{HOST}:{server.server_address[1]}", variables)
         finally:
             server.shutdown()
             thread.join()
@@ -145,7 +143,7 @@ class _RequestHandler(BaseHTTPRequestHandler):
         self._log(self.command, path, response.status, f"{milliseconds:.0f} ms")
 
     def _read_body(self) -> bytes | None:
-        """The body; `None` where there was none to be read, and that has been answered."""
+        """The body; `None` if its length is malformed or too large, which has been answered."""
         length = self.headers.get("Content-Length", "0")
         if "Transfer-Encoding" in self.headers:
             self.close_connection = True  # not read: no route of ours takes a body
@@ -159,7 +157,7 @@ class _RequestHandler(BaseHTTPRequestHandler):
         return self.rfile.read(int(length))
 
     def _refuse(self, kind: str) -> None:
-        """Answers what is no request, and hangs up, since what follows cannot be read."""
+        """Answer what cannot be read as a request, and hang up: nothing after it can be read."""
         self.close_connection = True
         self.request_version = self.protocol_version  # else no headers where there was no version
         response = self.server.gateway.refuse(kind)
@@ -167,7 +165,7 @@ class _RequestHandler(BaseHTTPRequestHandler):
         self._log(self.command or "-", "-", response.status)
 
     def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
-        """Says in the gateway's words what `http.server` finds wrong."""
+        """Answer in the gateway's words what `http.server` finds wrong."""
         del code, message, explain
         self._refuse("DEFAULT_4XX")
 
@@ -191,11 +189,11 @@ class _RequestHandler(BaseHTTPRequestHandler):
 
 
 def banner(api: LocalApi) -> str:
-    """What a reader needs to use the API, as text."""
+    """What a reader needs to use the API, as lines of text."""
     first, second = demo.KEYS
     shown = (
         *(ENDPOINT, "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_DEFAULT_REGION"),
-        *("CONVERSATIONS_TABLE", "API_KEYS_TABLE", "CONVERSATIONS_PARTIQL"),
+        *("CONVERSATIONS_TABLE", "API_KEYS_TABLE", PARTIQL),
     )
     # Not the reader's own credentials: what this process found set is not repeated.
     line = " ".join(f"{name}={api.environment[name]}" for name in shown if name in api.environment)

@@ -1,4 +1,4 @@
-"""What `template.yaml` says, as far as it is needed to play the deployment on one machine."""
+"""`template.yaml`, as far as the local API and `conversations invoke` need it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,6 +8,8 @@ from typing import Any
 from ops.local import cloudformation
 
 ROOT = Path(__file__).parents[2]
+LIST_CONVERSATIONS = ("GET", "/v1/api/conversations")
+"""The route, as (method, path), that the console and the banner of the local API mean."""
 _API = "AWS::Serverless::Api"
 _FUNCTION = "AWS::Serverless::Function"
 _TABLE = "AWS::DynamoDB::Table"
@@ -110,30 +112,32 @@ def load(path: Path = ROOT / "template.yaml") -> Template:
     """
     resources, shared = cloudformation.read(path, (_API, _FUNCTION, _TABLE))
     serverless = _of_type(resources, _FUNCTION)
-    functions = {name: _function(name, shared, own) for name, own in serverless.items()}
+    functions = {
+        name: _function(name, shared, properties) for name, properties in serverless.items()
+    }
     routes = {
         (event["Properties"]["Method"].upper(), event["Properties"]["Path"]): name
-        for name, own in serverless.items()
-        for event in own.get("Events", {}).values()
+        for name, properties in serverless.items()
+        for event in properties.get("Events", {}).values()
         if event["Type"] == "Api"
     }
     (api,) = _of_type(resources, _API).values()
     tables = {
-        name: {key: value for key, value in own.items() if key in _CREATE_TABLE_ARGUMENTS}
-        for name, own in _of_type(resources, _TABLE).items()
+        name: {key: value for key, value in properties.items() if key in _CREATE_TABLE_ARGUMENTS}
+        for name, properties in _of_type(resources, _TABLE).items()
     }
     return Template(_api(api, routes), functions, tables)
 
 
 def _of_type(resources: Mapping[str, tuple[str, Any]], wanted: str) -> dict[str, Any]:
-    return {name: own for name, (kind, own) in resources.items() if kind == wanted}
+    return {name: properties for name, (kind, properties) in resources.items() if kind == wanted}
 
 
-def _function(name: str, shared: Mapping[str, Any], own: Mapping[str, Any]) -> Function:
-    merged = {**shared, **own}
+def _function(name: str, shared: Mapping[str, Any], properties: Mapping[str, Any]) -> Function:
+    merged = {**shared, **properties}
     environment = {
         variable: str(value)
-        for part in (shared, own)
+        for part in (shared, properties)
         for variable, value in part.get("Environment", {}).get("Variables", {}).items()
     }
     return Function(
@@ -147,11 +151,11 @@ def _function(name: str, shared: Mapping[str, Any], own: Mapping[str, Any]) -> F
     )
 
 
-def _api(own: Mapping[str, Any], routes: Mapping[tuple[str, str], str]) -> Api:
-    auth = own["Auth"]
+def _api(properties: Mapping[str, Any], routes: Mapping[tuple[str, str], str]) -> Api:
+    auth = properties["Auth"]
     authorizer = auth["Authorizers"][auth["DefaultAuthorizer"]]
     return Api(
-        stage=own["StageName"],
+        stage=properties["StageName"],
         authorizer=Authorizer(
             function=authorizer["FunctionArn"].rpartition(":")[2],
             headers=tuple(authorizer["Identity"]["Headers"]),
@@ -162,10 +166,10 @@ def _api(own: Mapping[str, Any], routes: Mapping[tuple[str, str], str]) -> Api:
                 headers=response["ResponseParameters"]["Headers"],
                 body=response["ResponseTemplates"]["application/json"],
             )
-            for kind, response in own["GatewayResponses"].items()
+            for kind, response in properties["GatewayResponses"].items()
         },
         binary_media_types=tuple(
-            kind.replace("~1", "/") for kind in own.get("BinaryMediaTypes", ())
+            kind.replace("~1", "/") for kind in properties.get("BinaryMediaTypes", ())
         ),
         routes=routes,
     )

@@ -148,7 +148,7 @@ def _remove(path: Path) -> None:
 
 
 def _trim_data(data: Path) -> None:
-    """Leaves the data of DynamoDB: without texts, unpacked, of 1.2 MB of endpoints its own."""
+    """Keep the data of DynamoDB only, unpacked and without texts; of all endpoints, its own."""
     for path in [*data.iterdir()]:
         if path.name not in _USED_DATA:
             _remove(path)
@@ -170,7 +170,7 @@ def _without_texts(value: object) -> object:
 
 
 def _make_lazy(module: Path) -> None:
-    """Has a module import what it only passes on when that is asked for (PEP 562)."""
+    """Rewrite a module so that it imports what it only re-exports on demand (PEP 562)."""
     tree = ast.parse(module.read_text())
     used = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
     passed_on: dict[str, str] = {}
@@ -178,8 +178,8 @@ def _make_lazy(module: Path) -> None:
         if node.module == "__future__":
             continue
         source = "." * node.level + (node.module or "")
-        passed_on |= {one.name: source for one in node.names if one.name not in used}
-        node.names = [one for one in node.names if one.name in used]
+        passed_on |= {alias.name: source for alias in node.names if alias.name not in used}
+        node.names = [alias for alias in node.names if alias.name in used]
         if not node.names:
             tree.body.remove(node)
     module.write_text(

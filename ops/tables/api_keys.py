@@ -1,4 +1,4 @@
-"""The write side of the table of API keys."""
+"""The table of API keys, for those who issue, list, change and revoke them."""
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -12,11 +12,11 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb.type_defs import AttributeValueTypeDef
 
 
-class ManagedApiKeyTable(ApiKeyTable):
-    """Issued keys, to manage. Every method raises `StoreError` when DynamoDB fails."""
+class IssuedKeys(ApiKeyTable):
+    """Issued keys, to read and to write. Every method raises `StoreError` when DynamoDB fails."""
 
     def put(self, key: ApiKey) -> None:
-        """Stores the key, in place of one with the same hash."""
+        """Store the key, in place of one with the same hash."""
         item: dict[str, AttributeValueTypeDef] = {
             "keyHash": {"S": key.key_hash},
             "keyId": {"S": key.key_id},
@@ -44,19 +44,19 @@ class ManagedApiKeyTable(ApiKeyTable):
                         yield error
 
     def revoke(self, key_hash: str, at: str) -> None:
-        """Ends the key at an instant; one that is revoked already keeps its own."""
+        """End the key at an instant. A key that is already revoked keeps its earlier end."""
         self._update(key_hash, "SET revokedAt = if_not_exists(revokedAt, :value)", {"S": at})
 
     def expire(self, key_hash: str, at: str) -> None:
-        """Gives the key another instant to expire at."""
+        """Set the instant at which the key expires."""
         self._update(key_hash, "SET expiresAt = :value", {"S": at})
 
     def grant(self, key_hash: str, workspace_ids: frozenset[str]) -> None:
-        """Adds workspaces to those that the key grants."""
+        """Add workspaces to those that the key grants."""
         self._update(key_hash, "ADD workspaceIds :value", {"SS": sorted(workspace_ids)})
 
     def delete(self, key_hash: str) -> None:
-        """Forgets the key."""
+        """Delete the key's item, if there is one."""
         with store_errors():
             self._client.delete_item(TableName=self._name, Key={"keyHash": {"S": key_hash}})
 

@@ -1,23 +1,47 @@
-"""Clients of AWS for the console."""
+"""The way to AWS for an operator: clients, stack outputs, and retries that last minutes."""
 
-from typing import TYPE_CHECKING
+import random
+import time
+from collections.abc import Callable
+from http import HTTPStatus
+from threading import Event
+from typing import TYPE_CHECKING, TypeVar
 
 import boto3
+from botocore import exceptions
 from botocore.config import Config
+from botocore.parsers import ResponseParserError
 
+from domain.errors import StoreError
 from storage.dynamodb import store_errors
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
+_T = TypeVar("_T")
+
 THREADS = 16
+_PATIENCE_SECONDS = 300.0
+_FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.05, 10.0
+_TRANSIENT_CODES = frozenset(
+    {
+        *("LimitExceededException", "ProvisionedThroughputExceededException"),
+        *("RequestLimitExceeded", "ThrottlingException", "TransactionConflictException"),
+    }
+)
+_TRANSIENT_ERRORS = (
+    exceptions.ConnectionError,
+    exceptions.HTTPClientError,
+    ResponseParserError,
+)
 
 
 def client(profile: str | None, region: str | None, *, attempts: int = 4) -> "DynamoDBClient":
-    """A client with more patience than a function's, which many threads may share.
+    """A client with longer timeouts than a function's, which `THREADS` threads may share.
 
     Args:
         profile, region: those of the AWS configuration if `None`.
+        attempts: how often botocore tries a call.
 
     Raises:
         StoreError: no region is known, or the profile does not exist.
@@ -44,3 +68,36 @@ def stack_outputs(stack: str, profile: str | None, region: str | None) -> dict[s
         session = boto3.Session(profile_name=profile, region_name=region)
         (found,) = session.client("cloudformation").describe_stacks(StackName=stack)["Stacks"]
         return {output["OutputKey"]: output["OutputValue"] for output in found.get("Outputs", ())}
+
+
+def patiently(call: Callable[[], _T], stop: Event, seconds: float | None = None) -> _T:
+    """What the call returns. It is repeated after longer and longer pauses while it may succeed.
+
+    Args:
+        stop: set when nobody wants to wait any more.
+        seconds: how long to go on; five minutes if `None`.
+
+    Raises:
+        StoreError: that of the last try.
+    """
+    end = time.monotonic() + (seconds or _PATIENCE_SECONDS)
+    pause = _FIRST_PAUSE_SECONDS
+    while True:
+        try:
+            return call()
+        except StoreError as error:
+            if not is_transient(error) or time.monotonic() > end:
+                raise
+            # Random, so that what was throttled together does not come again together.
+            if stop.wait(pause * random.uniform(0.5, 1)):
+                raise
+            pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
+
+
+def is_transient(error: StoreError) -> bool:
+    """Whether the error may go away by itself: throttling, a fault of AWS or of the network."""
+    cause = error.__cause__
+    if isinstance(cause, exceptions.ClientError):
+        status = cause.response["ResponseMetadata"]["HTTPStatusCode"]
+        return error.reason in _TRANSIENT_CODES or status >= HTTPStatus.INTERNAL_SERVER_ERROR
+    return cause is None or isinstance(cause, _TRANSIENT_ERRORS)

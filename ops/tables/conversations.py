@@ -1,16 +1,13 @@
-"""What the operator's console does to the tables: many conversations at once, with patience."""
+"""The table of conversations, for those who load, export and delete many at once."""
 
-import random
-import time
 from collections.abc import Callable, Iterator, Sequence
-from http import HTTPStatus
 from threading import Event
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
-from botocore import exceptions
-from botocore.parsers import ResponseParserError
+from botocore.exceptions import ClientError
 
 from domain.errors import StoreError, StoreUnavailableError, UnreadableConversationError
+from ops.tables.aws import is_transient, patiently
 from storage import layout
 from storage.dynamodb import store_errors
 from storage.layout import Partition, partition_key
@@ -30,57 +27,51 @@ if TYPE_CHECKING:
 
     _Answer = QueryOutputTypeDef | ScanOutputTypeDef
 
-_T = TypeVar("_T")
+_Key = tuple[str, str]
 _Start = dict[str, Any]  # where the next page begins: `ExclusiveStartKey`
 
-BATCH = 25  # AWS limit of BatchWriteItem: 25 items, and 16 MB, which as many items cannot exceed
-_PATIENCE_SECONDS = 300.0
-_FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.05, 10.0
-_PASSING_CODES = frozenset(
-    {
-        *("LimitExceededException", "ProvisionedThroughputExceededException"),
-        *("RequestLimitExceeded", "ThrottlingException", "TransactionConflictException"),
-    }
-)
-_PASSING_ERRORS = (
-    exceptions.ConnectionError,
-    exceptions.HTTPClientError,
-    ResponseParserError,
-)
+# AWS limit of BatchWriteItem: 25 items, and 16 MB, which as many items cannot exceed.
+BATCH_ITEMS = 25
+_REACH_SECONDS = 10
+_PAUSE_SECONDS = 0.05  # before the rest of a batch that DynamoDB took a part of
 
 
-class Bulk:
-    """The table of conversations, for an operator: waits until DynamoDB takes what it throttles.
+class StoredConversations:
+    """Stored conversations, to read and to write many at once, by many threads.
 
-    Its client makes one attempt of each call, since the pauses between them are made here.
-    Every method raises `StoreError` when DynamoDB refuses, when it has taken nothing for five
-    minutes, or when it has to wait after `stop` is set.
+    Waits and tries again while DynamoDB throttles or cannot be reached. The client should make
+    one attempt of each call, since the pauses are made here. Every method raises `StoreError`
+    when DynamoDB refuses, when it has taken nothing for five minutes, or when a method would have
+    to wait after `stop` is set.
     """
 
     def __init__(
-        self, client: "DynamoDBClient", name: str, stop: Event, *, has_partiql: bool = True
+        self, client: "DynamoDBClient", name: str, stop: Event, *, partiql: bool = True
     ) -> None:
-        """Prepare; nothing is read.
+        """Names the table.
 
         Args:
-            has_partiql: whether PartiQL works there; the embedded DynamoDB fails loudly at it.
+            partiql: whether to try PartiQL's INSERT, which moto's server does not know.
         """
         self._client = client
         self._name = name
         self._stop = stop
-        self._can_insert = has_partiql
+        self._can_insert = partiql
 
     def check(self) -> None:
-        """Reads nothing: raises if the table is not there, not the right one, or out of reach."""
+        """Raise `StoreError` if the table does not exist, is another one, or cannot be reached."""
 
         def read() -> None:
             with store_errors():
                 self._client.get_item(TableName=self._name, Key=layout.NO_KEY)
 
-        self._patiently(read, seconds=10)
+        patiently(read, self._stop, _REACH_SECONDS)
 
     def put_newer(self, items: "Sequence[Item]") -> int:
-        """Stores up to `BATCH` items of different keys, unless the same or a newer one is stored.
+        """Store those items of which neither the same nor a newer state is stored.
+
+        Args:
+            items: up to `BATCH_ITEMS`, of different keys.
 
         Returns:
             How many it stored.
@@ -95,7 +86,7 @@ class Bulk:
         return len(items) - len(left) + newer
 
     def _insert(self, items: "Sequence[Item]") -> "list[tuple[Item, bool]]":
-        """Stores those items at whose key nothing is stored, as far as one request does it.
+        """Store those items at whose key nothing is stored, as far as one request does it.
 
         BatchWriteItem knows no conditions, but an INSERT of PartiQL is one. It takes a tenth of
         the CPU of as many PutItem.
@@ -117,8 +108,8 @@ class Bulk:
                     ]
                 ).get("Responses", [{"Error": {}}] * len(items))
         except StoreError as error:
-            self._can_insert = passes = _passes(error)
-            return [(item, passes) for item in items]
+            self._can_insert = may_be_stored = is_transient(error)
+            return [(item, may_be_stored) for item in items]
         errors = [answer.get("Error") for answer in answers]
         return [
             (item, error.get("Code") != "DuplicateItem")
@@ -126,7 +117,7 @@ class Bulk:
             if error is not None
         ]
 
-    def _stored_states(self, items: "Sequence[Item]") -> dict[tuple[str, str], str]:
+    def _stored_states(self, items: "Sequence[Item]") -> dict[_Key, str]:
         """The `updatedKey` of what is stored at each item's key, as far as one read tells."""
         if not items:
             return {}
@@ -140,10 +131,17 @@ class Bulk:
             with store_errors():
                 return self._client.batch_get_item(RequestItems={self._name: keys})
 
-        found = self._patiently(read).get("Responses", {}).get(self._name, [])
-        return {layout.key_values(item): layout.updated_key(item) for item in found}
+        answer = patiently(read, self._stop)
+        stored = answer.get("Responses", {}).get(self._name, [])
+        return {layout.key_values(item): layout.updated_key(item) for item in stored}
 
     def _put_newer(self, item: "Item", *, tried: bool) -> bool:
+        """Store the item, unless the same or a newer one is stored; whether it is stored by us.
+
+        Args:
+            tried: an earlier request, whose answer was lost, may have stored it.
+        """
+
         def put() -> bool:
             nonlocal tried
             again, tried = tried, True
@@ -159,26 +157,26 @@ class Bulk:
             except StoreError as error:
                 if error.reason != "ConditionalCheckFailedException":
                     raise
-                # What an earlier try stored, whose answer was lost, is stored by us.
                 cause = error.__cause__
                 return (
-                    again
-                    and isinstance(cause, exceptions.ClientError)
-                    and cause.response.get("Item") == item
+                    again and isinstance(cause, ClientError) and cause.response.get("Item") == item
                 )
             return True
 
-        return self._patiently(put)
+        return patiently(put, self._stop)
 
     def put(self, items: "Sequence[Item]") -> int:
-        """Stores up to `BATCH` items of different keys, whatever is stored. Returns how many."""
+        """Store up to `BATCH_ITEMS` items of different keys, whatever is stored. Return how many.
+
+        An older state replaces a newer one.
+        """
         self._write([{"PutRequest": {"Item": item}} for item in items])
         return len(items)
 
     def delete(self, keys: "Sequence[Item]") -> None:
-        """Deletes the items with these keys."""
-        for start in range(0, len(keys), BATCH):
-            batch = keys[start : start + BATCH]
+        """Delete the items with these keys, of any number."""
+        for start in range(0, len(keys), BATCH_ITEMS):
+            batch = keys[start : start + BATCH_ITEMS]
             self._write([{"DeleteRequest": {"Key": key}} for key in batch])
 
     def _write(self, requests: "Sequence[WriteRequestTypeDef]") -> None:
@@ -194,8 +192,8 @@ class Bulk:
                 raise StoreUnavailableError("UnprocessedItems")
             return unprocessed
 
-        while left := self._patiently(write):
-            self._stop.wait(_FIRST_PAUSE_SECONDS)
+        while left := patiently(write, self._stop):
+            self._stop.wait(_PAUSE_SECONDS)
 
     def keys(self, workspace_id: str, user_id: str) -> "Iterator[Item]":
         """The keys of a user's conversations in a workspace, oldest first.
@@ -231,6 +229,7 @@ class Bulk:
         return self._items(lambda start: self._client.query(**{**query, **start}))
 
     def _items(self, read: Callable[["_Start"], "_Answer"]) -> "Iterator[Item]":
+        """The items of all pages."""
         start: _Start = {}
 
         def page() -> "_Answer":
@@ -241,32 +240,8 @@ class Bulk:
             return answer
 
         while True:
-            answer = self._patiently(page)
+            answer = patiently(page, self._stop)
             yield from answer["Items"]
             if not (last := answer.get("LastEvaluatedKey")):
                 return
             start = {"ExclusiveStartKey": last}
-
-    def _patiently(self, call: Callable[[], _T], seconds: float | None = None) -> _T:
-        """What the call returns, made again after longer and longer pauses while it may succeed."""
-        end = time.monotonic() + (seconds or _PATIENCE_SECONDS)
-        pause = _FIRST_PAUSE_SECONDS
-        while True:
-            try:
-                return call()
-            except StoreError as error:
-                if not _passes(error) or time.monotonic() > end:
-                    raise
-                # Random, so that what was throttled together does not come again together.
-                if self._stop.wait(pause * random.uniform(0.5, 1)):
-                    raise
-                pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
-
-
-def _passes(error: StoreError) -> bool:
-    """Whether the error may go by itself: throttling, a fault of AWS, or of the way to it."""
-    cause = error.__cause__
-    if isinstance(cause, exceptions.ClientError):
-        status = cause.response["ResponseMetadata"]["HTTPStatusCode"]
-        return error.reason in _PASSING_CODES or status >= HTTPStatus.INTERNAL_SERVER_ERROR
-    return cause is None or isinstance(cause, _PASSING_ERRORS)

@@ -10,7 +10,7 @@ from domain.api_key import ApiKey, generate, hash_of
 from domain.caller import Caller
 from domain.errors import StoreUnavailableError
 from handlers import authorize
-from ops.tables.api_keys import ManagedApiKeyTable
+from ops.tables.api_keys import IssuedKeys
 from storage.api_keys import ApiKeyTable
 from tests.support.api import EVENTS, Context
 
@@ -18,7 +18,7 @@ KEY = generate()
 LONG_AGO, FAR_AHEAD = "2024-01-01T00:00:00.000Z", "2999-01-01T00:00:00.000Z"
 
 
-def issue(keys: ManagedApiKeyTable, **fields: Any) -> None:
+def issue(keys: IssuedKeys, **fields: Any) -> None:
     known = {"expires_at": None, "revoked_at": None} | fields
     granted = frozenset({"demo", "demo-busy"})
     keys.put(ApiKey(hash_of(KEY), "key_1", "user", granted, LONG_AGO, **known))
@@ -34,7 +34,7 @@ def statement(answer: dict[str, Any]) -> dict[str, str]:
     return cast("dict[str, str]", only)
 
 
-def test_a_known_key_is_allowed_every_method_and_names_its_caller(keys: ManagedApiKeyTable) -> None:
+def test_a_known_key_is_allowed_every_method_and_names_its_caller(keys: IssuedKeys) -> None:
     issue(keys)
     answer = authorized({"X-API-Key": KEY})
     assert answer["principalId"] == "user"
@@ -48,7 +48,7 @@ def test_a_known_key_is_allowed_every_method_and_names_its_caller(keys: ManagedA
     assert all(isinstance(value, str) for value in answer["context"].values())
 
 
-def test_unknown_expired_and_revoked_keys_get_one_answer(keys: ManagedApiKeyTable) -> None:
+def test_unknown_expired_and_revoked_keys_get_one_answer(keys: IssuedKeys) -> None:
     issue(keys)
     answers = [authorized({"x-api-key": generate()})]
     for ended in ({"expires_at": LONG_AGO}, {"revoked_at": LONG_AGO}):
@@ -127,9 +127,7 @@ def test_the_item_of_another_key_lets_nobody_in(monkeypatch: pytest.MonkeyPatch)
         authorized({"x-api-key": KEY})
 
 
-def test_the_log_names_the_key_by_its_id_only(
-    keys: ManagedApiKeyTable, output: Callable[[], str]
-) -> None:
+def test_the_log_names_the_key_by_its_id_only(keys: IssuedKeys, output: Callable[[], str]) -> None:
     issue(keys)
     authorized({"x-api-key": KEY})
     authorized({"x-api-key": generate()})

@@ -25,7 +25,7 @@ from typer.testing import CliRunner
 from ops.cli import app
 from ops.local import server
 from ops.local.dynamodb import ENDPOINT
-from ops.local.environment import environment
+from ops.local.environment import PARTIQL, environment
 from tests.support import data as generate
 
 CONSOLE = str(Path(sys.executable).with_name("conversations"))
@@ -160,12 +160,13 @@ FAULTS = (
 
 
 @contextmanager
-def faulty(target: str) -> Iterator[Faulty]:
+def faulty(target: str, partiql: str | None = None) -> Iterator[Faulty]:
     with Faulty(target) as server:
         thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
         thread.start()
         try:
-            with environment({ENDPOINT: f"http://127.0.0.1:{server.server_address[1]}"}):
+            address = f"http://127.0.0.1:{server.server_address[1]}"
+            with environment({ENDPOINT: address, PARTIQL: partiql}):
                 yield server
         finally:
             server.shutdown()
@@ -187,9 +188,20 @@ def test_nothing_is_lost_or_loaded_twice_on_a_faulty_dynamodb(
     assert len(found) == len({one["_id"] for one in found}) == 500
     for _, fault in FAULTS:
         assert any(name.endswith(fault) for name in server.done), server.done
-    assert any(
-        name.startswith("BatchWriteItem" if overwrite else "PutItem") for name in server.done
-    )
+    operations = {name.partition(" ")[0] for name in server.done}
+    assert operations >= ({"BatchWriteItem"} if overwrite else {"PutItem", "BatchExecuteStatement"})
+
+
+def test_the_local_api_says_that_its_dynamodb_knows_no_partiql(
+    local: server.LocalApi, tmp_path: Path, workspace: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys.modules[__name__], "FAULTS", ())
+    path = write(tmp_path / "some.json", 30)
+    with faulty(local.dynamodb, partiql=local.environment[PARTIQL]) as server:
+        result = CliRunner().invoke(app, ["load", str(path), "--workspace", workspace, "--json"])
+    assert json.loads(result.stdout)["files"][0]["loaded"] == 30
+    assert "PutItem none" in server.done
+    assert "BatchExecuteStatement none" not in server.done
 
 
 def test_a_delete_goes_through_on_a_faulty_dynamodb(
@@ -259,7 +271,7 @@ def test_ctrl_c_finishes_what_is_under_way_and_says_so(tmp_path: Path, workspace
 def test_when_dynamodb_goes_away_it_stops_and_says_what_it_did(
     local: server.LocalApi, tmp_path: Path, workspace: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ops.tables.conversations._PATIENCE_SECONDS", 0.1)
+    monkeypatch.setattr("ops.tables.aws._PATIENCE_SECONDS", 0.1)
     monkeypatch.setattr(sys.modules[__name__], "FAULTS", ((1.0, "hang up before"),))
     path = write(tmp_path / "some.json", 30)
     with faulty(local.dynamodb):

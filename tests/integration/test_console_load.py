@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner, Result
 
 from ops.cli import app
-from ops.tables.conversations import Bulk
+from ops.tables.conversations import StoredConversations
 from storage.conversations import ConversationTable
 from tests.support import data as generate
 from tests.support.api import DOCUMENTED, DOCUMENTED_USER, Api, conversation
@@ -165,14 +165,14 @@ def test_a_live_write_between_reading_and_writing_is_not_undone(
         conversation(agentId=name, updatedAt=f"2024-12-01T09:00:0{name}Z") for name in "123"
     )
     put(table, old)
-    read = Bulk._stored_states
+    read = StoredConversations._stored_states
 
-    def read_too_early(self: Bulk, items: Any) -> dict[tuple[str, str], str]:
+    def read_too_early(self: StoredConversations, items: Any) -> dict[tuple[str, str], str]:
         found = read(self, items)
         put(table, live)
         return found
 
-    monkeypatch.setattr(Bulk, "_stored_states", read_too_early)
+    monkeypatch.setattr(StoredConversations, "_stored_states", read_too_early)
     assert counts(load(file(loaded))) == (0, 1, 0)
     assert api.get().json == [live]
 

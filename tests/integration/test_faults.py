@@ -16,7 +16,7 @@ import pytest
 
 from domain.api_key import ApiKey, generate, hash_of
 from domain.conversation import Conversation
-from ops.tables.api_keys import ManagedApiKeyTable
+from ops.tables.api_keys import IssuedKeys
 from storage.conversations import ConversationTable
 from tests.support.api import DOCUMENTED, DOCUMENTED_USER, conversation
 from tests.support.emulators import ROOT, ministack
@@ -32,7 +32,7 @@ from tests.support.faults import (
     begin,
     see,
 )
-from tests.support.tables import TABLES, store
+from tests.support.tables import TABLES, put
 
 CELLS = [Cell(*cell) for cell in itertools.product(FAULTS, DURATIONS, PLACES)]
 KEY = generate()
@@ -66,10 +66,10 @@ def seen(whole: list[bytes]) -> Iterator[dict[Cell, Seen]]:
             dynamodb.create_table(TableName=name, **definition)
         table = ConversationTable(dynamodb, "ConversationsTable")
         for document in whole:
-            store(table, WORKSPACE, Conversation.from_json(document))
+            put(table, Conversation.from_json(document), workspace=WORKSPACE)
         granted = frozenset({WORKSPACE})
         key = ApiKey(hash_of(KEY), "key_1", DOCUMENTED_USER, granted, "2024-01-01T00:00:00.000Z")
-        ManagedApiKeyTable(dynamodb, "ApiKeysTable").put(key)
+        IssuedKeys(dynamodb, "ApiKeysTable").put(key)
         context = multiprocessing.get_context("spawn")
         with ProcessPoolExecutor(
             WORKERS, context, begin, (address, page_starts(dynamodb), KEY)

@@ -16,7 +16,7 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, rule
 
 from domain.api_key import ApiKey, generate, hash_of
 from handlers import authorize
-from ops.tables.api_keys import ManagedApiKeyTable
+from ops.tables.api_keys import IssuedKeys
 from storage.conversations import ConversationTable
 from tests.support.api import EVENTS, Answer, Context, assert_problem, conversation, play
 from tests.support.budget import examples
@@ -56,7 +56,7 @@ class Isolation(RuleBasedStateMachine):
         self.resources = ExitStack()
         dynamodb = self.resources.enter_context(embedded_dynamodb())
         self.conversations = ConversationTable(dynamodb, "ConversationsTable")
-        self.api_keys = ManagedApiKeyTable(dynamodb, "ApiKeysTable")
+        self.api_keys = IssuedKeys(dynamodb, "ApiKeysTable")
         self.second = 0
         self.resources.enter_context(patch.object(authorize, "now", self.now))
         self.keys: dict[str, Issued] = {}

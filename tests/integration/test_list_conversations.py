@@ -26,7 +26,7 @@ from tests.support.api import (
     play,
 )
 from tests.support.budget import examples
-from tests.support.tables import embedded_dynamodb, put, put_many, store
+from tests.support.tables import embedded_dynamodb, put, put_many
 
 
 def test_the_documented_example_comes_back_byte_for_byte(
@@ -368,13 +368,13 @@ def large(size: int) -> Conversation:
 
 def test_a_large_conversation_is_stored_and_read(api: Api, table: ConversationTable) -> None:
     made = large(380_000)
-    store(table, "demo", made)
+    put(table, made, workspace="demo")
     assert api.get().body == b"[" + made.to_json() + b"]"
 
 
 def test_a_conversation_over_400_kb_is_refused_by_name(table: ConversationTable) -> None:
     with pytest.raises(ConversationTooLargeError, match="675c8e368824aa5f130b94d6"):
-        store(table, "demo", large(420_000))
+        put(table, large(420_000), workspace="demo")
 
 
 def only(name: str, value: str | list[str]) -> dict[str, Any]:

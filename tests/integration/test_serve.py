@@ -139,25 +139,6 @@ def test_header_lines_sent_twice_arrive_as_two(local: LocalApi) -> None:
     assert_problem(get(local, key=unknown, headers=last), 400, "invalid_parameter")
 
 
-def test_two_hosts_write_nothing_into_the_link(local: LocalApi) -> None:
-    connection = http.client.HTTPConnection(local.url.removeprefix("http://"))
-    connection.putrequest("GET", f"{PATH}?limit=1", skip_host=True)
-    for name, value in (
-        ("Host", "a.example"),
-        ("Host", 'b.example/>; rel="x", <https://other.example'),
-        ("x-api-key", KEY),
-        ("x-workspace-id", "demo-busy"),
-    ):
-        connection.putheader(name, value)
-    connection.endheaders()
-    response = connection.getresponse()
-    assert response.status == 200
-    link = response.getheader("Link", "")
-    connection.close()
-    assert link.startswith(f"<{PATH}?limit=1&cursor=")
-    assert link.count("<") == 1
-
-
 def test_a_304_has_no_body(local: LocalApi) -> None:
     answer = get(local, headers=[("If-None-Match", "*")])
     assert (answer.status, answer.body) == (304, b"")
@@ -282,6 +263,7 @@ def test_a_reader_needs_only_what_the_banner_says(monkeypatch: pytest.MonkeyPatc
         assert json.loads(shell(curl)) == [DOCUMENTED]
 
         (export,) = re.findall(r"^ *(export .*)$", banner, re.MULTILINE)
+        assert " CONVERSATIONS_PARTIQL=off " in export
         shell(f"unset AWS_PROFILE; {export}; {sys.executable} -c {shlex.quote(STORE)}")
         assert json.loads(shell(curl.replace("demo'", "demo-mine'"))) == [DOCUMENTED]
 
@@ -307,6 +289,27 @@ def test_a_dynamodb_that_was_named_is_used_and_sigterm_ends_it(
         _, log = process.communicate(timeout=10)
     assert process.returncode == 0
     assert '"message":"listed"' in log
+
+
+def test_a_second_endpoint_in_the_template_changes_nothing(
+    local: LocalApi, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    events = "      Events:\n"
+    second = "{Type: Api, Properties: {RestApiId: !Ref Api, Path: /v1/api/agents, Method: get}}"
+    text = (template.ROOT / "template.yaml").read_text()
+    scratch = tmp_path / "template.yaml"
+    scratch.write_text(text.replace(events, f"{events}        Second: {second}\n", 1))
+    deployment = template.load(scratch)
+    assert list(deployment.api.routes) == [("GET", "/v1/api/agents"), ("GET", PATH)]
+    monkeypatch.setattr(template, "load", lambda: deployment)
+    monkeypatch.setenv(ENDPOINT, local.dynamodb)
+    with server.running() as api, environment(api.environment):
+        (curl,) = re.findall(r"^ *(curl .*)$", server.banner(api), re.MULTILINE)
+        assert json.loads(shell(curl)) == [DOCUMENTED]
+        command = ["get", "--workspace", "demo", "--user", KEYS[0].user_id]
+        shown = CliRunner().invoke(app, command)
+    assert (shown.exit_code, shown.stderr) == (0, "")
+    assert json.loads(shown.stdout) == [DOCUMENTED]
 
 
 def test_seeding_again_changes_nothing(local: LocalApi, monkeypatch: pytest.MonkeyPatch) -> None:

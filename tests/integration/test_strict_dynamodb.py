@@ -19,7 +19,7 @@ from storage.conversations import ConversationTable
 from storage.dynamodb import client
 from tests.support.api import DOCUMENTED_USER, Answer, Api, conversation
 from tests.support.budget import examples
-from tests.support.tables import TABLES, put, store
+from tests.support.tables import TABLES, put
 
 
 @pytest.fixture(scope="module")
@@ -215,13 +215,13 @@ def test_a_conversation_just_under_400_kb_is_stored_and_read_and_one_just_over_i
 
     def refusal(length: int) -> str:
         try:
-            store(strict, workspace, made(length))
+            put(strict, made(length), workspace=workspace)
         except ConversationTooLargeError as error:
             return str(error)
         return ""
 
     largest = bisect_left(range(len(noise)), 1, key=lambda length: bool(refusal(length))) - 1
     assert "409,60" in refusal(largest + 1)  # the first that is refused is over by a few bytes
-    store(strict, workspace, made(largest))
+    put(strict, made(largest), workspace=workspace)
     answer = Api(workspaces=workspace).get(workspace)
     assert answer.body == b"[" + made(largest).to_json() + b"]"

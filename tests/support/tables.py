@@ -42,12 +42,12 @@ def put_many(
         table._client.batch_write_item(RequestItems={table._name: cast("Any", requests)})
 
 
-def store(table: ConversationTable, workspace: str, conversation: Conversation) -> None:
-    """Stores a conversation, in place of one with the same id and creation time."""
-    table._client.put_item(TableName=table._name, Item=pack(workspace, conversation))
-
-
-def put(table: ConversationTable, *conversations: dict[str, Any], workspace: str = "demo") -> None:
-    """Stores conversations, given as JSON."""
-    for conversation in conversations:
-        store(table, workspace, Conversation.model_validate(conversation))
+def put(
+    table: ConversationTable,
+    *conversations: Conversation | dict[str, Any],
+    workspace: str = "demo",
+) -> None:
+    """Stores conversations, each in place of one with the same id and creation time."""
+    for given in conversations:
+        item = pack(workspace, Conversation.model_validate(given))
+        table._client.put_item(TableName=table._name, Item=item)
