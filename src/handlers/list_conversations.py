@@ -14,11 +14,11 @@ from handlers import parameters, warm_up
 from handlers import response as encoding
 from handlers.openapi import RESPONSES
 from handlers.problems import handle_errors
-from handlers.telemetry import logger, metrics
+from handlers.telemetry import fell_back, logger, metrics
 from storage import cursor as cursors
 from storage.conversations import ConversationTable, Page
 from storage.query import ConversationQuery, Position, partition_of
-from storage.shortcut import reader
+from storage.reader import reader
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.event_handler.middlewares import NextMiddleware
@@ -33,7 +33,7 @@ handle_errors(app)
 @cache
 def table() -> ConversationTable:
     """The table of conversations, its client kept for the life of the function."""
-    return ConversationTable(reader(), os.environ["CONVERSATIONS_TABLE"])
+    return ConversationTable(reader(fell_back), os.environ["CONVERSATIONS_TABLE"])
 
 
 def refuse_unknown(app: APIGatewayRestResolver, next_middleware: "NextMiddleware") -> Response[str]:
@@ -132,12 +132,12 @@ def handler(event: dict[str, Any], context: "LambdaContext") -> dict[str, Any]:
     return app.resolve(parameters.merge_headers(event), context)
 
 
-def _read_nothing() -> None:
+def _nothing() -> dict[str, Any]:
     nobody = Caller("nobody", frozenset({"none"}), "none")
-    everything_of_nobody = partition_of(nobody, "none"), ConversationQuery()
-    table().query(*everything_of_nobody, max_bytes=0, seconds_left=lambda: 0.0)
+    name, partition = os.environ["CONVERSATIONS_TABLE"], partition_of(nobody, "none")
+    return dict(ConversationQuery(limit=1).request(name, partition))
 
 
 for _route in app._static_routes:  # noqa: SLF001 - nothing else makes Powertools prepare a route
     _ = _route.dependant
-warm_up.warm_up(_read_nothing)
+warm_up.warm_up("Query", _nothing)

@@ -3,13 +3,16 @@
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, cast
 
+import pytest
 from moto import mock_aws
 
 from domain.conversation import Conversation
 from handlers import authorize, list_conversations
+from ops.local.dynamodb import ENDPOINT, _embedded
 from ops.local.template import load
 from storage.conversations import ConversationTable, to_item
 from storage.dynamodb import client
+from storage.reader import reader
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -17,6 +20,7 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
 TABLES = load().tables
+_PROXIES = ("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
 
 
 @contextmanager
@@ -26,9 +30,30 @@ def embedded_dynamodb() -> "Iterator[DynamoDBClient]":
         dynamodb = client()
         for name, definition in TABLES.items():
             dynamodb.create_table(TableName=name, **definition)
-        list_conversations.table.cache_clear()
-        authorize.table.cache_clear()
+        forget_clients()
         yield dynamodb
+
+
+@contextmanager
+def served_dynamodb() -> "Iterator[str]":
+    """moto's server with empty tables, which the handlers read past boto3; yields its address."""
+    with pytest.MonkeyPatch.context() as patch, _embedded() as variables:
+        for name in ("AWS_PROFILE", "AWS_DEFAULT_PROFILE", *_PROXIES):
+            patch.delenv(name, raising=False)
+        address = str(variables[ENDPOINT])
+        patch.setenv(ENDPOINT, address)
+        for name, definition in TABLES.items():
+            client().create_table(TableName=name, **definition)
+        forget_clients()
+        yield address
+    forget_clients()
+
+
+def forget_clients() -> None:
+    """Has the handlers make their clients anew, as the environment says then."""
+    reader.cache_clear()
+    list_conversations.table.cache_clear()
+    authorize.table.cache_clear()
 
 
 def put_many(
