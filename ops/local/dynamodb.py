@@ -12,7 +12,7 @@ from domain.errors import StoreError
 from ops.local import demo
 from ops.local.cloudformation import REGION
 from ops.local.environment import Variables, environment
-from ops.local.template import Template
+from ops.local.template import ENDPOINT, Template
 from ops.tables.conversations import BATCH, Bulk
 from storage.api_keys import ApiKeyTable
 from storage.conversations import to_item
@@ -21,7 +21,6 @@ from storage.dynamodb import client, store_errors
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
-ENDPOINT = "AWS_ENDPOINT_URL_DYNAMODB"
 _CREDENTIALS = {"AWS_ACCESS_KEY_ID": "local", "AWS_SECRET_ACCESS_KEY": "local"}
 _AWS_DOMAINS = (".amazonaws.com", ".amazonaws.com.cn", ".api.aws")
 

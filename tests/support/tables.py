@@ -8,11 +8,11 @@ from moto import mock_aws
 
 from domain.conversation import Conversation
 from handlers import authorize, list_conversations
-from ops.local.dynamodb import ENDPOINT, _embedded
-from ops.local.template import load
+from ops.local.dynamodb import _embedded
+from ops.local.template import ENDPOINT, load
 from storage.conversations import ConversationTable, to_item
 from storage.dynamodb import client
-from storage.reader import reader
+from storage.reader import _ONLY_FOR_BOTO3, reader
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
 TABLES = load().tables
-_PROXIES = ("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
 
 
 @contextmanager
@@ -38,7 +37,7 @@ def embedded_dynamodb() -> "Iterator[DynamoDBClient]":
 def served_dynamodb() -> "Iterator[str]":
     """moto's server with empty tables, which the handlers read past boto3; yields its address."""
     with pytest.MonkeyPatch.context() as patch, _embedded() as variables:
-        for name in ("AWS_PROFILE", "AWS_DEFAULT_PROFILE", *_PROXIES):
+        for name in _ONLY_FOR_BOTO3:
             patch.delenv(name, raising=False)
         address = str(variables[ENDPOINT])
         patch.setenv(ENDPOINT, address)
