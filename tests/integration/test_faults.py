@@ -138,7 +138,7 @@ def test_the_page_shows_what_was_seen(seen: dict[Cell, Seen]) -> None:
         "written here, by `make faults`: the real handlers read a list of three pages through a",
         "proxy that does what the row says to the answer of the column.",
         "A 503 carries `Retry-After`. Where an answer drips in each time, the function's",
-        "timeout ends it, and API Gateway sends the 503. No fault produces a partial list, an empty",
+        "timeout ends it, and API Gateway sends the 503. No fault produces a partial or empty",
         "list, or a 401 for a valid key.",
         "",
         f"| fault | lasts | {' | '.join(PLACES)} |",
