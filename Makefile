@@ -126,7 +126,7 @@ bench: $(BIN)/conversations ## Measure the endpoint beside its peers, and write 
 ARTIFACT := $(CURDIR)/build/artifact
 ARTIFACT_VENV := .venv-artifact
 # The other integration tests are of the console, which is not in the package; so is fuzz's server.
-ARTIFACT_TESTS = $(addprefix tests/unit/, handlers/test_response.py storage/test_shortcut.py handlers/test_warm_up.py) \
+ARTIFACT_TESTS = $(addprefix tests/unit/, handlers/test_response.py storage/test_reader.py handlers/test_warm_up.py) \
 	$(addprefix tests/integration/test_, \
 	authorize.py faults.py fuzz.py isolation.py list_conversations.py package.py strict_dynamodb.py sync.py) \
 	--deselect tests/integration/test_fuzz.py::test_no_bytes_bring_the_server_down_or_out_of_its_shape

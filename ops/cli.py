@@ -105,9 +105,11 @@ def seed() -> None:
     from ops.local import dynamodb as local
     from ops.local import template
 
-    endpoint = os.environ.get(local.ENDPOINT)
+    endpoint = os.environ.get(template.ENDPOINT)
     if not endpoint:
-        _fail(f"Set {local.ENDPOINT} to the address of a DynamoDB Local: the demo data stays here.")
+        _fail(
+            f"Set {template.ENDPOINT} to the address of a DynamoDB Local: the demo data stays here."
+        )
     deployment = template.load()
     with _explained():
         local.fill(deployment, local.given(endpoint))

@@ -1,5 +1,8 @@
 """Whether a deployment works: `make smoke URL=… KEY=… WORKSPACE=…`. Reads only, in ten seconds.
 
+It cannot see whether reads fall back to boto3, which only costs time: look at StoreFallbacks on the
+dashboard afterwards (docs/operate.md).
+
 Prints a table with a line for each check. Stops at the first request that finds no connection, or
 whose key is refused, since all others would fail for the same reason.
 """

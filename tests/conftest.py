@@ -5,6 +5,7 @@ import os
 os.environ |= {  # before the handlers are imported, as Lambda sets it
     "AWS_ACCESS_KEY_ID": "test",
     "AWS_SECRET_ACCESS_KEY": "test",
+    "AWS_EC2_METADATA_DISABLED": "true",  # else boto3 without keys asks a link-local address
     "AWS_DEFAULT_REGION": "us-east-1",
     "CONVERSATIONS_TABLE": "ConversationsTable",
     "API_KEYS_TABLE": "ApiKeysTable",
@@ -27,6 +28,29 @@ if TYPE_CHECKING:
     from ops.tables.api_keys import IssuedKeys
     from storage.conversations import ConversationTable
     from tests.support.api import Api
+
+_left_this_machine: list[str] = []
+
+
+def _watch_connections(event: str, arguments: tuple[object, ...]) -> None:
+    """An audit hook: no test of this process may reach out, with the keys above or real ones."""
+    if event != "socket.connect":
+        return
+    address = arguments[1]
+    if isinstance(address, tuple) and address[0] not in ("127.0.0.1", "::1", "localhost"):
+        _left_this_machine.append(str(address[0]))
+        raise ConnectionRefusedError(f"a test may not connect to {address[0]}")
+
+
+sys.addaudithook(_watch_connections)
+
+
+@pytest.fixture(autouse=True)
+def _loopback_only() -> Iterator[None]:
+    yield
+    reached, _left_this_machine[:] = [*_left_this_machine], []
+    assert not reached, f"connections left this machine: {reached}"
+
 
 _SETTINGS = settings(
     deadline=None,  # a machine of CI is as slow as it is

@@ -12,7 +12,7 @@ from domain.errors import StoreError
 from ops.local import demo
 from ops.local.cloudformation import REGION
 from ops.local.environment import PARTIQL, Variables, environment
-from ops.local.template import Template
+from ops.local.template import ENDPOINT, Template
 from ops.tables.api_keys import IssuedKeys
 from ops.tables.conversations import BATCH_ITEMS, StoredConversations
 from storage.dynamodb import client, store_errors
@@ -21,7 +21,6 @@ from storage.layout import pack
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
-ENDPOINT = "AWS_ENDPOINT_URL_DYNAMODB"
 _CREDENTIALS = {"AWS_ACCESS_KEY_ID": "local", "AWS_SECRET_ACCESS_KEY": "local"}
 _AWS_DOMAINS = (".amazonaws.com", ".amazonaws.com.cn", ".api.aws")
 

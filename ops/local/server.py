@@ -15,11 +15,12 @@ from typing import Any
 from urllib.parse import quote
 
 from ops.local import demo, docs_site, template
-from ops.local.dynamodb import ENDPOINT, demo_data
+from ops.local.dynamodb import demo_data
 from ops.local.environment import PARTIQL, Variables
 from ops.local.events import Request
 from ops.local.functions import SRC, Functions
 from ops.local.gateway import MAX_REQUEST_BYTES, FunctionError, Gateway, Response
+from ops.local.template import ENDPOINT
 
 HOST = "127.0.0.1"
 

@@ -10,6 +10,7 @@ from ops.local import cloudformation
 ROOT = Path(__file__).parents[2]
 LIST_CONVERSATIONS = ("GET", "/v1/api/conversations")
 """The route, as (method, path), that the console and the banner of the local API mean."""
+ENDPOINT = "AWS_ENDPOINT_URL_DYNAMODB"
 _API = "AWS::Serverless::Api"
 _FUNCTION = "AWS::Serverless::Function"
 _TABLE = "AWS::DynamoDB::Table"
@@ -23,7 +24,11 @@ _CREATE_TABLE_ARGUMENTS = frozenset(
 
 @dataclass(frozen=True)
 class Function:
-    """An `AWS::Serverless::Function`; `handler` is `module.name`, `timeout` is in seconds."""
+    """An `AWS::Serverless::Function`; `handler` is `module.name`, `timeout` is in seconds.
+
+    `environment` leaves out the address of DynamoDB: here it comes from the shell, or from the
+    embedded one.
+    """
 
     name: str
     arn: str
@@ -139,6 +144,8 @@ def _function(name: str, shared: Mapping[str, Any], properties: Mapping[str, Any
         variable: str(value)
         for part in (shared, properties)
         for variable, value in part.get("Environment", {}).get("Variables", {}).items()
+        if variable
+        != ENDPOINT  # a function that runs here must not reach AWS unless the shell says so
     }
     return Function(
         name=name,

@@ -13,6 +13,7 @@ import platform
 import shutil
 import subprocess
 import sys
+from hashlib import sha256
 from pathlib import Path
 
 RUNTIME = "3.13"  # of template.yaml: byte code and wheels fit one minor version
@@ -24,7 +25,7 @@ ARCHITECTURE = "arm64" if platform.machine() in ("aarch64", "arm64") else "x86_6
 _PLATFORMS = ("manylinux_2_34", "manylinux_2_28", "manylinux_2_17", "manylinux2014")
 
 _UNUSED = (
-    *("*.dist-info", "bin", "boto3", "s3transfer", "pydantic/v1", "**/*.pyi", "**/py.typed"),
+    *("*.dist-info", "bin", "boto3/examples", "pydantic/v1", "**/*.pyi", "**/py.typed"),
     *("botocore/docs/bcdoc/*.css", "botocore/data/dynamodb/2011-12-05"),
     *(
         "dateutil/zoneinfo/*.tar.gz",
@@ -38,25 +39,15 @@ _USED_DATA = {
 }
 # Packages that import all they can do. Importing the REST resolver would load every other one
 # (and asyncio), importing the logger the X-Ray tracer and the metrics.
-_LAZY = (
-    "aws_lambda_powertools",
-    "aws_lambda_powertools/event_handler",
-    "aws_lambda_powertools/utilities/data_classes",
-)
-_REPLACED = {
-    # HTML parsing and 15 modules, for texts that a person reads at a prompt. boto3, which the tests
-    # run on top of the package, wants the names.
-    "botocore/docs/__init__.py": "DEPRECATED_SERVICE_NAMES = frozenset()",
-    "botocore/docs/docstring.py": """
-class LazyLoadedDocstring(str):
-    def __new__(cls, *_arguments, **_options):
-        return super().__new__(cls)
-
-ClientMethodDocstring = PaginatorDocstring = WaiterDocstring = LazyLoadedDocstring
-""",
-    # importlib.metadata: for a package that is not there, and to look for plugins in dist-info.
-    "urllib3/http2/__init__.py": "",
-    "pydantic/plugin/_loader.py": "def get_plugins(): return ()",
+# The hash of each `__init__.py` as it was reviewed: the build stops when upstream changes it.
+_LAZY = {
+    "aws_lambda_powertools": "a388841d4d0c7d60b4fd37d59a2b318b454e014c39b907ea2d05abd2ddbd65a1",
+    "aws_lambda_powertools/event_handler": (
+        "a28019de568b8d5e385b0837e023f863540352be9c18d146ed0d8679ea21f478"
+    ),
+    "aws_lambda_powertools/utilities/data_classes": (
+        "4a714523dbc633fdbc641585f5e81b1d8850a5c9fd89bfc6f2e16e4f71abaf9f"
+    ),
 }
 
 
@@ -71,10 +62,8 @@ def build(architecture: str, folder: Path) -> None:
         for path in [*folder.glob(pattern)]:
             _remove(path)
     _trim_data(folder / "botocore" / "data")
-    for package in _LAZY:
-        _make_lazy(folder / package / "__init__.py")
-    for name, text in _REPLACED.items():
-        (folder / name).write_text(text)
+    for package, digest in _LAZY.items():
+        _make_lazy(folder / package / "__init__.py", digest)
     for package in ("domain", "storage", "handlers"):
         ignored = shutil.ignore_patterns("__pycache__")
         shutil.copytree(_SRC / package, folder / package, ignore=ignored)
@@ -169,9 +158,16 @@ def _without_texts(value: object) -> object:
     return [*map(_without_texts, value)] if isinstance(value, list) else value
 
 
-def _make_lazy(module: Path) -> None:
-    """Rewrite a module so that it imports what it only re-exports on demand (PEP 562)."""
-    tree = ast.parse(module.read_text())
+def _make_lazy(module: Path, digest: str) -> None:
+    """Rewrite a module so that it imports what it only re-exports on demand (PEP 562).
+
+    Raises:
+        SystemExit: it is not the file with this SHA-256.
+    """
+    content = module.read_bytes()
+    if sha256(content).hexdigest() != digest:
+        raise SystemExit(f"{module} has changed: review it, then set its hash in _LAZY.")
+    tree = ast.parse(content)
     used = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
     passed_on: dict[str, str] = {}
     for node in [node for node in tree.body if isinstance(node, ast.ImportFrom)]:

@@ -10,9 +10,9 @@ from domain.caller import Caller
 from domain.errors import MalformedApiKeyError, StoreError
 from domain.timestamp import now
 from handlers import warm_up
-from handlers.telemetry import logger, stack_of
-from storage.api_keys import ApiKeyTable
-from storage.shortcut import reader
+from handlers.telemetry import fell_back, logger, stack_of
+from storage.api_keys import ApiKeyTable, find_request
+from storage.reader import reader
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 @cache
 def table() -> ApiKeyTable:
     """The table of API keys, its client kept for the life of the function."""
-    return ApiKeyTable(reader(), os.environ["API_KEYS_TABLE"])
+    return ApiKeyTable(reader(fell_back), os.environ["API_KEYS_TABLE"])
 
 
 @logger.inject_lambda_context(
@@ -74,4 +74,4 @@ def identify(headers: Mapping[str, str] | None) -> Caller | None:
     return found.caller() if found and found.is_active(now()) else None
 
 
-warm_up.warm_up(lambda: table().find("none"))
+warm_up.warm_up("GetItem", lambda: find_request(os.environ["API_KEYS_TABLE"], "none"))

@@ -13,11 +13,11 @@ from domain.caller import Caller
 from domain.query import ConversationQuery, Position
 from handlers import parameters, response, warm_up
 from handlers.app import app, handler, prepare_routes
-from handlers.telemetry import logger, metrics
-from storage import cursor
+from handlers.telemetry import fell_back, logger, metrics
+from storage import cursor, layout
 from storage.conversations import ConversationTable, Page
 from storage.layout import partition_of
-from storage.shortcut import reader
+from storage.reader import reader
 
 __all__ = ["handler"]  # what Lambda calls
 
@@ -27,7 +27,7 @@ _HOST = re.compile(r"[\w.:\[\]-]+", re.ASCII)
 @cache
 def table() -> ConversationTable:
     """The table of conversations, its client kept for the life of the function."""
-    return ConversationTable(reader(), os.environ["CONVERSATIONS_TABLE"])
+    return ConversationTable(reader(fell_back), os.environ["CONVERSATIONS_TABLE"])
 
 
 @app.get("/v1/api/conversations")
@@ -94,13 +94,13 @@ def _record(page: Page, status: int, size: int, *, whole: bool) -> None:
 def _prepare() -> None:
     """Do in the init phase what the first request would else wait for: routes, client, a read."""
     prepare_routes()
-    warm_up.warm_up(_read_nothing)
+    warm_up.warm_up("Query", _nothing)
 
 
-def _read_nothing() -> None:
+def _nothing() -> dict[str, Any]:
     nobody = Caller("nobody", frozenset({"none"}), "none")
-    partition = partition_of(nobody, "none")
-    table().query(partition, ConversationQuery(), max_bytes=0, seconds_left=lambda: 0.0)
+    name, partition = os.environ["CONVERSATIONS_TABLE"], partition_of(nobody, "none")
+    return dict(layout.request(name, partition, ConversationQuery(limit=1)))
 
 
 _prepare()

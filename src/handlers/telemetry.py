@@ -6,6 +6,7 @@ from typing import Any
 
 from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.logging.formatter import LambdaPowertoolsFormatter
+from aws_lambda_powertools.metrics import MetricUnit, single_metric
 
 # An allow-list, so that no event, key, name, e-mail, phone or message ever gets into a log.
 LOG_FIELDS = frozenset(
@@ -25,6 +26,14 @@ class _AllowListFormatter(LambdaPowertoolsFormatter):
 
 logger = Logger(logger_formatter=_AllowListFormatter())
 metrics = Metrics()
+
+
+def fell_back(reason: str) -> None:
+    """Counts and logs a read that the short way could not do, so that boto3 does it, slower."""
+    # Printed at once: boto3 may take all the time that is left, and the authorizer has no others.
+    dimensions = {"service": metrics.service}
+    with single_metric("StoreFallbacks", MetricUnit.Count, 1, default_dimensions=dimensions):
+        logger.warning("fell back to boto3", reason=reason)
 
 
 def stack_of(error: BaseException) -> list[str]:

@@ -1,6 +1,6 @@
 """The table of API keys: one item per key, found by the key's hash."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from domain.api_key import ApiKey
 from domain.errors import MalformedApiKeyError, StoreUnavailableError
@@ -32,12 +32,8 @@ class ApiKeyTable:
             StoreError: DynamoDB fails.
         """
         with store_errors():
-            answer = self._client.get_item(
-                TableName=self._name,
-                Key={"keyHash": {"S": key_hash}},
-                ConsistentRead=consistent,
-                ReturnConsumedCapacity="TOTAL",
-            )
+            request = find_request(self._name, key_hash, consistent=consistent)
+            answer = self._client.get_item(**request)
         # Without it, an answer cut off on the way would look like that of an unknown key.
         if "ConsumedCapacity" not in answer:
             raise StoreUnavailableError("IncompleteAnswer")
@@ -47,6 +43,16 @@ class ApiKeyTable:
         if key.key_hash != key_hash:  # never one user's key for another's
             raise MalformedApiKeyError(key_hash)
         return key
+
+
+def find_request(table: str, key_hash: str, *, consistent: bool = False) -> dict[str, Any]:
+    """The arguments of GetItem for the key with this hash."""
+    return {
+        "TableName": table,
+        "Key": {"keyHash": {"S": key_hash}},
+        "ConsistentRead": consistent,
+        "ReturnConsumedCapacity": "TOTAL",
+    }
 
 
 def read_item(item: "Mapping[str, AttributeValueTypeDef]") -> ApiKey:

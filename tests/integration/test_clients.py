@@ -14,9 +14,9 @@ import requests
 
 from ops.local import server
 from ops.local.demo import KEYS
-from ops.local.dynamodb import ENDPOINT
 from ops.local.environment import environment
 from ops.local.server import LocalApi
+from ops.local.template import ENDPOINT
 from storage.conversations import ConversationTable
 from storage.dynamodb import client
 from tests.support.api import Answer, assert_problem, conversation

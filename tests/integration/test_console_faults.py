@@ -24,8 +24,8 @@ from typer.testing import CliRunner
 
 from ops.cli import app
 from ops.local import server
-from ops.local.dynamodb import ENDPOINT
 from ops.local.environment import PARTIQL, environment
+from ops.local.template import ENDPOINT
 from tests.support import data as generate
 
 CONSOLE = str(Path(sys.executable).with_name("conversations"))

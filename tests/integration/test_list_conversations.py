@@ -2,9 +2,9 @@
 
 import json
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from types import SimpleNamespace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given, settings
@@ -13,8 +13,10 @@ from hypothesis import strategies as st
 from domain.conversation import Conversation
 from domain.errors import ConversationTooLargeError, StoreRequestError
 from handlers import list_conversations
+from handlers.telemetry import fell_back
 from storage.conversations import ConversationTable
 from storage.dynamodb import client
+from storage.reader import Reader, reader
 from tests.support.api import (
     DOCUMENTED,
     DOCUMENTED_USER,
@@ -26,7 +28,22 @@ from tests.support.api import (
     play,
 )
 from tests.support.budget import examples
-from tests.support.tables import embedded_dynamodb, put, put_many
+from tests.support.tables import embedded_dynamodb, put, put_many, served_dynamodb
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+
+@pytest.fixture(params=["boto3", "reader"])
+def dynamodb(request: pytest.FixtureRequest) -> "Iterator[DynamoDBClient]":
+    """A fresh DynamoDB: moto in this process, which only boto3 sees, and moto's server."""
+    if request.param == "boto3":
+        with embedded_dynamodb() as store:
+            yield store
+    else:
+        with served_dynamodb():
+            assert isinstance(reader(fell_back), Reader)
+            yield client()
 
 
 def test_the_documented_example_comes_back_byte_for_byte(

@@ -23,10 +23,11 @@ from domain.api_key import generate
 from ops.cli import app
 from ops.local import server, template
 from ops.local.demo import KEYS
-from ops.local.dynamodb import ENDPOINT, fill
+from ops.local.dynamodb import fill
 from ops.local.environment import environment
 from ops.local.functions import SRC
 from ops.local.server import LocalApi
+from ops.local.template import ENDPOINT
 from storage.dynamodb import client
 from tests.support.api import DOCUMENTED, Answer, assert_problem
 

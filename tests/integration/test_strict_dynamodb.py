@@ -14,12 +14,11 @@ from hypothesis import strategies as st
 from domain.conversation import Conversation
 from domain.errors import ConversationTooLargeError
 from domain.timestamp import to_instant
-from handlers import list_conversations
 from storage.conversations import ConversationTable
 from storage.dynamodb import client
 from tests.support.api import DOCUMENTED_USER, Answer, Api, conversation
 from tests.support.budget import examples
-from tests.support.tables import TABLES, put
+from tests.support.tables import TABLES, forget_clients, put
 
 
 @pytest.fixture(scope="module")
@@ -31,9 +30,9 @@ def strict(ministack: str) -> Iterator[ConversationTable]:
         for name, definition in TABLES.items():
             with suppress(made.exceptions.ResourceInUseException):  # by the tests of another file
                 made.create_table(TableName=name, **definition)
-        list_conversations.table.cache_clear()
+        forget_clients()
         yield ConversationTable(made, "ConversationsTable")
-    list_conversations.table.cache_clear()
+    forget_clients()
 
 
 WORKSPACES = (f"w{number}" for number in itertools.count())

@@ -3,14 +3,17 @@
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, cast
 
+import pytest
 from moto import mock_aws
 
 from domain.conversation import Conversation
 from handlers import authorize, list_conversations
-from ops.local.template import load
+from ops.local.dynamodb import _embedded
+from ops.local.template import ENDPOINT, load
 from storage.conversations import ConversationTable
 from storage.dynamodb import client
 from storage.layout import pack
+from storage.reader import _ONLY_FOR_BOTO3, reader
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,9 +30,30 @@ def embedded_dynamodb() -> "Iterator[DynamoDBClient]":
         dynamodb = client()
         for name, definition in TABLES.items():
             dynamodb.create_table(TableName=name, **definition)
-        list_conversations.table.cache_clear()
-        authorize.table.cache_clear()
+        forget_clients()
         yield dynamodb
+
+
+@contextmanager
+def served_dynamodb() -> "Iterator[str]":
+    """moto's server with empty tables, which the handlers read past boto3; yields its address."""
+    with pytest.MonkeyPatch.context() as patch, _embedded() as variables:
+        for name in _ONLY_FOR_BOTO3:
+            patch.delenv(name, raising=False)
+        address = str(variables[ENDPOINT])
+        patch.setenv(ENDPOINT, address)
+        for name, definition in TABLES.items():
+            client().create_table(TableName=name, **definition)
+        forget_clients()
+        yield address
+    forget_clients()
+
+
+def forget_clients() -> None:
+    """Has the handlers make their clients anew, as the environment says then."""
+    reader.cache_clear()
+    list_conversations.table.cache_clear()
+    authorize.table.cache_clear()
 
 
 def put_many(

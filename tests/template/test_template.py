@@ -332,7 +332,8 @@ def test_a_function_is_configured_as_designed(
         },
     }
     assert {key: function[key] for key in expected} == expected
-    endpoint = ["HasDynamoDBEndpoint", {"Ref": "DynamoDBEndpoint"}, NO_VALUE]
+    regional = {"Fn::Sub": "https://dynamodb.${AWS::Region}.${AWS::URLSuffix}"}
+    endpoint = ["HasDynamoDBEndpoint", {"Ref": "DynamoDBEndpoint"}, regional]
     assert function["Environment"]["Variables"] == table | {
         "POWERTOOLS_SERVICE_NAME": {"Ref": "AWS::StackName"},
         "POWERTOOLS_METRICS_NAMESPACE": "Conversations",
@@ -815,6 +816,7 @@ PUBLISHED: dict[tuple[str, str], set[frozenset[str]]] = {
         for name in (
             *("ClientErrors", "StoreErrors", "InternalErrors", "UnreadableConversations"),
             *("InvalidCallers", "WholeListBytes", "ConversationsReturned", "StoreReads"),
+            "StoreFallbacks",
         )
     },
 }
@@ -845,7 +847,7 @@ def test_every_metric_of_the_dashboard_and_the_alarms_is_one_that_its_service_pu
 ) -> None:
     _, widgets = dashboard(template)
     shown = [metric for widget in widgets for metric in metrics(widget)]
-    assert len(shown) == 31
+    assert len(shown) == 32
     for namespace, name, dimensions in shown:
         assert frozenset(dimensions) in PUBLISHED[namespace, name], (name, dimensions)
     assert {(namespace, name) for namespace, name, _ in shown} == set(PUBLISHED)

@@ -23,8 +23,9 @@ from domain.errors import StoreUnavailableError
 from domain.query import ConversationQuery
 from storage.conversations import ConversationTable
 from storage.layout import Partition, partition_of
-from storage.shortcut import reader
+from storage.reader import _ONLY_FOR_BOTO3, reader
 from tests.support.api import conversation
+from tests.support.tables import forget_clients
 
 CALLER = Caller("anna", frozenset({"one", "two"}), "key_1")
 ONE, TWO = (partition_of(CALLER, workspace) for workspace in ("one", "two"))
@@ -36,7 +37,8 @@ def answer_about(partition: str, size: int) -> bytes:
     workspace, user = partition.split("#")
     text = json.dumps(conversation(id=f"of-{workspace}", userId=user, pathwayId="x" * size))
     item = {"pk": partition, "sk": f"2024-12-01T08:45:00.000Z#of-{workspace}", "document": text}
-    body = json.dumps({"Items": [{name: {"S": value} for name, value in item.items()}]}).encode()
+    items = [{name: {"S": value} for name, value in item.items()}]
+    body = json.dumps({"Items": items, "Count": 1}).encode()
     head = (
         "HTTP/1.1 200 OK\r\nContent-Type: application/x-amz-json-1.0\r\n"
         f"x-amz-crc32: {crc32(body)}\r\nContent-Length: {len(body)}\r\n\r\n"
@@ -131,17 +133,21 @@ def database(
     database = DynamoDB()
     over_tls = request.param == "over TLS"
     with serving(database, certificate if over_tls else None) as address:
+        for name in _ONLY_FOR_BOTO3:
+            monkeypatch.delenv(name, raising=False)
         monkeypatch.setenv("AWS_ENDPOINT_URL_DYNAMODB", address)
-        monkeypatch.setenv("AWS_CA_BUNDLE", str(certificate))
-        monkeypatch.setattr("botocore.httpsession.where", lambda: str(certificate))
+        trusted = ssl.create_default_context(cafile=str(certificate))
+        monkeypatch.setattr(ssl, "create_default_context", lambda **_: trusted)
+        forget_clients()
         yield database
+    forget_clients()
 
 
 @pytest.fixture
 def ask(database: DynamoDB) -> Ask:
     """Reads the ids of a partition's conversations; every call is of one client."""
     assert database
-    table = ConversationTable(reader(), "Table")
+    table = ConversationTable(reader(pytest.fail), "Table")
 
     def ids(partition: Partition) -> list[str]:
         query = ConversationQuery(limit=10)

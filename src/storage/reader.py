@@ -1,0 +1,170 @@
+"""Query and GetItem over one kept connection: importing boto3 takes longer than all the rest."""
+
+import hmac
+import json
+import os
+import select
+import ssl
+import time
+from collections.abc import Callable
+from functools import cache
+from hashlib import sha256
+from http.client import HTTPConnection, HTTPException, HTTPSConnection
+from importlib import import_module
+from importlib.util import find_spec
+from typing import Any
+from urllib.parse import urlsplit
+from zlib import crc32
+
+from pybase64 import b64decode
+
+from storage.dynamodb import ATTEMPT_SECONDS, client
+
+_KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
+# What a whole answer always has; GetItem is asked for the capacity that it consumed.
+_ALWAYS = {"Query": {"Items", "Count"}, "GetItem": {"ConsumedCapacity"}}
+_ONLY_FOR_BOTO3 = (
+    *("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"),
+    *("AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE", "AWS_PROFILE", "AWS_DEFAULT_PROFILE"),
+)
+
+
+@cache
+def reader(fell_back: Callable[[str], None]) -> Any:
+    """The function's `Reader`, or boto3's client where the environment asks for what only that can.
+
+    `fell_back` is called with the reason, which holds no data, when a `Reader` turns to boto3.
+    """
+    get = os.environ.get
+    address, region = get("AWS_ENDPOINT_URL_DYNAMODB", ""), get("AWS_DEFAULT_REGION")
+    snapshot = get("AWS_LAMBDA_INITIALIZATION_TYPE") == "snap-start"
+    ignored = get("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", "").lower() == "true"
+    plain = urlsplit(address).path in ("", "/") and not any(map(get, _ONLY_FOR_BOTO3))
+    if address and region and plain and not ignored and (snapshot or get(_KEYS[0])):
+        return Reader(address, region, fell_back, snapshot)
+    return client()
+
+
+class Reader:
+    """Tries each read once; boto3's client does, with retries, what brings no whole answer.
+
+    Name resolution and the head of an answer are bounded by the function's timeout only.
+    """
+
+    def __init__(self, address: str, region: str, fell_back: Any, snapshot: object) -> None:
+        self._region, self._fell_back, self._reason = region, fell_back, ""
+        self._client: Any = None
+        # SnapStart's keys expire, and botocore renews them.
+        self._session: Any = snapshot and import_module("boto3").Session()
+        scheme, self._host, *_ = urlsplit(address)
+        self._connection: Any = HTTPConnection(self._host)
+        if scheme == "https":
+            botocore: Any = find_spec("botocore")  # found, not imported
+            folder = botocore.submodule_search_locations[0]
+            trusted = ssl.create_default_context(cafile=f"{folder}/cacert.pem")
+            self._connection = HTTPSConnection(self._host, context=trusted)
+
+    def __del__(self) -> None:
+        self._connection.close()
+
+    def query(self, **request: Any) -> Any:
+        return self.attempt("Query", request) or self._fallback().query(**request)
+
+    def get_item(self, **request: Any) -> Any:
+        return self.attempt("GetItem", request) or self._fallback().get_item(**request)
+
+    def _fallback(self) -> Any:
+        self._fell_back(self._reason)
+        self._client = self._client or client()
+        return self._client
+
+    def attempt(self, operation: str, request: Any, seconds: float = ATTEMPT_SECONDS) -> Any:
+        """The answer as boto3's client has it, if it comes whole within the time, else `None`."""
+        try:
+            return self._ask(operation, json.dumps(request).encode(), time.monotonic() + seconds)
+        except Exception as error:  # noqa: BLE001 - whatever it is, boto3 tries again
+            self._connection.close()  # the next answer must not begin with the rest of this one
+            self._reason = str(error) if type(error) is HTTPException else type(error).__name__
+            return None
+
+    def _ask(self, operation: str, body: bytes, deadline: float) -> Any:
+        keys = self._session and self._session.get_credentials().get_frozen_credentials()
+        key_id, secret, token, *_ = keys or map(os.environ.get, _KEYS)
+        headers = {
+            "content-type": "application/x-amz-json-1.0",
+            "host": self._host,
+            "x-amz-date": time.strftime("%Y%m%dT%H%M%SZ", time.gmtime()),
+            "x-amz-target": f"DynamoDB_20120810.{operation}",
+            **({"x-amz-security-token": token} if token else {}),
+        }
+        scope = f"{headers['x-amz-date'][:8]}/{self._region}/dynamodb/aws4_request"
+        headers["authorization"] = sign(headers, body, scope, key_id, secret)
+        response, content = self._exchange(body, headers, deadline)
+        if response.headers.get("x-amz-crc32") not in (None, str(crc32(content))):
+            raise HTTPException("CorruptAnswer")
+        answer = json.loads(content, object_hook=_decode)
+        if response.status != 200:
+            code = str(answer.get("__type")).rpartition("#")[2]
+            raise HTTPException(code if code.isalnum() else f"Status{response.status}")
+        missing = _ALWAYS[operation] - answer.keys()
+        if missing or len(answer.get("Items", ())) != answer.get("Count", 0):
+            raise HTTPException("IncompleteAnswer")
+        return answer
+
+    def _exchange(self, body: bytes, headers: dict[str, str], deadline: float) -> Any:
+        connection, sock = self._connection, self._connection.sock
+        # Unread bytes would be taken for the answer. `select` does not see those decrypted already.
+        if sock and (getattr(sock, "pending", int)() or select.select([sock], [], [], 0)[0]):
+            connection.close()
+        kept = connection.sock is not None
+        try:
+            if not kept:
+                connection.timeout = min(1.0, _left(deadline))
+                connection.connect()
+            sock = connection.sock
+            sock.settimeout(_left(deadline))
+            connection.request("POST", "/", body, headers)
+            response = connection.getresponse()
+        except OSError as error:
+            connection.close()
+            if not kept or isinstance(error, TimeoutError):
+                raise
+            return self._exchange(body, headers, deadline)  # DynamoDB ends idle connections
+        content, chunk, length = bytearray(), b".", response.length
+        while chunk:
+            sock.settimeout(_left(deadline))  # it bounds one wait, not all of them
+            chunk = response.read1(65_536)
+            content += chunk
+        if length not in (None, len(content)):
+            raise HTTPException("TruncatedAnswer")
+        response.close()  # Python before 3.11.8 and 3.12.2 leaves it open
+        return response, content
+
+
+def sign(headers: dict[str, str], body: bytes, scope: str, key_id: str, secret: str) -> str:
+    """AWS Signature Version 4 of a POST to `/` with these headers, their names in lower case."""
+    names = ";".join(sorted(headers))
+    lines = [f"{name}:{headers[name]}" for name in sorted(headers)]
+    request = "\n".join(["POST", "/", "", *lines, "", names, sha256(body).hexdigest()])
+    digest = sha256(request.encode()).hexdigest()
+    key = f"AWS4{secret}".encode()
+    text = f"AWS4-HMAC-SHA256\n{headers['x-amz-date']}\n{scope}\n{digest}"
+    for part in (*scope.split("/"), text):
+        key = hmac.digest(key, part.encode(), "sha256")
+    credential = f"AWS4-HMAC-SHA256 Credential={key_id}/{scope}"
+    return f"{credential}, SignedHeaders={names}, Signature={key.hex()}"
+
+
+def _left(deadline: float) -> float:
+    if (seconds := deadline - time.monotonic()) <= 0:
+        raise TimeoutError
+    return seconds
+
+
+def _decode(value: dict[str, Any]) -> dict[str, Any]:
+    """An attribute's value with bytes in place of Base64; any other object as it is."""
+    if isinstance(text := value.get("B"), str):
+        value["B"] = b64decode(text, validate=True)
+    if isinstance(texts := value.get("BS"), list):
+        value["BS"] = [b64decode(text, validate=True) for text in texts]
+    return value
