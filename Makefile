@@ -18,7 +18,7 @@ run: $(BIN)/conversations ## Serve the endpoint on http://127.0.0.1, PORT=3000, 
 
 # Three workers for two cores, since some tests wait. CI measures coverage and takes all cases.
 test: $(BIN)/conversations $(MINISTACK_VENV)/bin/ministack ## Run the unit and integration tests
-	$(BIN)/pytest --numprocesses 3 --dist loadfile $(if $(CI),--cov) tests/unit tests/integration
+	$(BIN)/pytest --numprocesses 3 --dist loadfile tests/unit tests/integration $(if $(CI),--cov)
 
 check: $(BIN)/conversations $(SAM_VENV)/bin/sam $(CHECKOV_VENV)/bin/checkov ## Lint, format, types, import layers, template
 	$(BIN)/ruff check
