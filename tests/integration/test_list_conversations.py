@@ -135,22 +135,22 @@ def test_no_mix_of_ids_shows_a_caller_what_is_not_theirs(data: st.DataObject) ->
             assert answer.status in {400, 404}
 
 
-def test_three_thousand_conversations_over_several_pages_come_complete_and_in_order(
+def test_a_list_over_several_pages_comes_complete_and_in_order(
     api: Api, table: ConversationTable, output: Callable[[], str]
 ) -> None:
-    made = []
-    for number in range(3000):
+    noise = random.Random(1)
+    stored = []
+    for number in range(700):
         # Text that zstd cannot shrink much: the items fill more than one page of 1 MB.
-        text = "".join(chr(32 + (number * 7919 + k * k * 104729) % 90) for k in range(900))
-        text = text.replace('"', "'").replace("\\", "/")
+        text = "".join(noise.choices("abcdefghijklmnopqrstuvwxyz .,", k=4000))
         message = DOCUMENTED["messages"][0] | {"message": text}  # type: ignore[index]
-        minute = f"{number // 60 % 24:02}:{number % 60:02}"
-        created = f"2024-12-{number // 1440 + 1:02}T{minute}:00Z"
-        made.append(conversation(id=f"c{number:04}", messages=[message], createdAt=created))
-    put_many(table, made)
+        created = f"2024-12-01T{number // 60:02}:{number % 60:02}:00Z"
+        stored.append(conversation(id=f"c{number:04}", messages=[message], createdAt=created))
+    put_many(table, stored)
     answer = api.get()
-    assert answer.json == list(reversed(made))
-    assert len(answer.body) < 5_000_000
+    assert answer.ids == [conversation["_id"] for conversation in reversed(stored)]
+    is_complete = answer.json == list(reversed(stored))  # else the failure would show 3 MB
+    assert is_complete
     reads = [line for line in output().splitlines() if '"listed"' in line]
     assert json.loads(reads[0])["reads"] >= 2
 
