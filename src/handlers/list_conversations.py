@@ -74,7 +74,7 @@ def _address(event: dict[str, Any], next_cursor: str) -> str:
     """The address of the next page, as the client spelled this one's."""
     context = event["requestContext"]
     scheme = "http" if _header(event, "x-forwarded-proto") == "http" else "https"
-    hosts = (_header(event, "host"), context["domainName"] or "")  # two Hosts have a comma
+    hosts = (_header(event, "host"), context.get("domainName") or "")  # two Hosts have a comma
     host = next(filter(_HOST.fullmatch, hosts), None)
     origin = f"{scheme}://{host}" if host else ""  # a Link may be relative, RFC 8288
     query = {**event["queryStringParameters"], "cursor": next_cursor}

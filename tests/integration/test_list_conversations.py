@@ -573,6 +573,8 @@ def test_without_a_valid_host_the_link_is_relative(
     put(table, *(conversation(id=str(number)) for number in range(3)))
     event = json.loads((EVENTS / "list.json").read_text())
     event["requestContext"] |= {"domainName": domain, "authorizer": api.authorizer}
+    if domain is None:  # an emulator may leave it out
+        del event["requestContext"]["domainName"]
     event["multiValueHeaders"]["Host"] = ["a.example", 'x/>; rel="x", <https://other.example']
     event["queryStringParameters"] = {"limit": "2"}
     event["multiValueQueryStringParameters"] = {"limit": ["2"]}
