@@ -131,7 +131,7 @@ class Reader:
                 raise
             return self._exchange(body, headers, deadline)  # DynamoDB ends idle connections
         content, chunk, length = bytearray(), b".", response.length
-        while chunk:
+        while chunk and not response.isclosed():  # by the last byte, on newer Pythons
             sock.settimeout(_left(deadline))  # it bounds one wait, not all of them
             chunk = response.read1(65_536)
             content += chunk
