@@ -8,6 +8,8 @@ CHECKOV_VENV ?= .venv-checkov
 AUDIT_VENV ?= .venv-pip-audit
 BIN := $(VENV)/bin
 SAM := SAM_CLI_TELEMETRY=0 $(SAM_VENV)/bin/sam
+# Byte code is kept; without it every command compiles the libraries anew.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help run test check invoke lock clean
 help: ## Show this list

@@ -43,7 +43,7 @@ def serving(status: int, context: ssl.SSLContext | None = None) -> Iterator[str]
             server.socket = context.wrap_socket(
                 server.socket, server_side=True, do_handshake_on_connect=False
             )
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
         yield f"{'https' if context else 'http'}://127.0.0.1:{server.server_port}/conversations"
         server.shutdown()
 
