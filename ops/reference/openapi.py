@@ -67,8 +67,8 @@ the last round began if that is earlier, and tell repetitions by `_id`. A deleti
 nor does a late write with an older `updatedAt`: from time to time compare the `_id` and `updatedAt`
 of a whole list (`messages=none`) with yours.
 
-**Saving bytes.** Send `Accept-Encoding: gzip`. Keep the `ETag`, and send it as `If-None-Match`: as
-long as nothing changed, the answer is a 304 without a body."""
+**Saving bytes.** Send `Accept-Encoding: zstd, gzip`. Keep the `ETag`, and send it as
+`If-None-Match`: as long as nothing changed, the answer is a 304 without a body."""
 
 _SCHEMAS = ("Conversation", "Customer", "Message")
 _EXAMPLES = {

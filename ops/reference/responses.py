@@ -11,7 +11,7 @@ _HEADERS = {
     "Vary": "The request headers on which the response depends.",
     "ETag": "Weak. `If-None-Match` with it is answered with 304 as long as nothing changed.",
     "Link": 'The next page, `rel="next"` (RFC 8288); absent on the last.',
-    "Content-Encoding": "`gzip`, where the client accepts it and the body is over 1 KiB.",
+    "Content-Encoding": "`zstd` or `gzip`, as the client accepts it, where the body is over 1 KiB.",
     "Retry-After": "The seconds after which to try again.",
     "WWW-Authenticate": "`ApiKey`.",
 }

@@ -40,7 +40,7 @@ def list_conversations(workspace_id: parameters.WorkspaceId) -> Response[str]:
     logger.append_keys(key_id=caller.key_id, workspace_id=workspace_id)
     partition = partition_of(caller, workspace_id)
 
-    gzip = response.accepts_gzip(_header(event, "accept-encoding"))
+    coding = response.coding_of(_header(event, "accept-encoding"))
     if_none_match = _header(event, "if-none-match")
     # A 304 has no size: a whole list that fits only compressed is read for its ETag, too.
     compare_whole = query.limit is None and if_none_match != ""
@@ -48,7 +48,7 @@ def list_conversations(workspace_id: parameters.WorkspaceId) -> Response[str]:
         partition,
         query,
         after=cursor.position_of(partition, query),
-        max_bytes=response.max_json_bytes(gzip=gzip or compare_whole),
+        max_bytes=response.MAX_JSON_BYTES["zstd" if compare_whole else coding],
         seconds_left=lambda: app.lambda_context.get_remaining_time_in_millis() / 1000,
     )
 
@@ -58,7 +58,7 @@ def list_conversations(workspace_id: parameters.WorkspaceId) -> Response[str]:
     page, answer, size = response.encode(
         page,
         request_id=event["requestContext"]["requestId"],
-        gzip=gzip,
+        coding=coding,
         if_none_match=if_none_match,
         link=link if query.limit else None,
     )

@@ -119,9 +119,9 @@ PROBLEMS = {
     "response_too_large": Problem(
         413,
         "The list is too large for one response, or takes too long to read. "
-        "Send Accept-Encoding: gzip, or ask for pages with the query parameter limit.",
+        "Send Accept-Encoding: zstd, gzip, or ask for pages with the query parameter limit.",
         when="The list cannot be delivered whole in one response.",
-        what_to_do="Send `Accept-Encoding: gzip`, or ask for pages with `limit`.",
+        what_to_do="Send `Accept-Encoding: zstd, gzip`, or ask for pages with `limit`.",
     ),
     "request_too_large": Problem(
         413,

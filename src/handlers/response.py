@@ -1,11 +1,13 @@
-"""A page → the response that carries it: ETag, gzip, base64, size limit."""
+"""A page → the response that carries it: ETag, content coding, base64, size limit."""
 
 import json
 import re
+import sys
 from bisect import bisect
 from collections.abc import Callable
 from hashlib import sha256
 from itertools import accumulate
+from typing import Literal
 
 from aws_lambda_powertools.event_handler import Response
 from isal import isal_zlib
@@ -15,26 +17,39 @@ from domain.errors import RequestError
 from domain.query import Position
 from storage.conversations import Page
 
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
+
+Coding = Literal["zstd", "gzip", "identity"]
+
 MAX_ENVELOPE_BYTES = 6_291_456  # AWS Lambda quota: a synchronous response
-_MAX_GZIPPED_JSON_BYTES = 40_000_000  # more than gzip brings under the quota
-_MIN_GZIP_BYTES = 1024
-_GZIP_LEVEL, _GZIP_FORMAT = 1, 31  # the level that costs least CPU per byte saved
+MAX_JSON_BYTES: dict[Coding, int] = {  # to read: more than each brings under the quota
+    "zstd": 64_000_000,
+    "gzip": 40_000_000,
+    "identity": MAX_ENVELOPE_BYTES,
+}
+_MIN_COMPRESSED_BYTES = 1024
+_COMPRESS: dict[Coding, Callable[[bytes], bytes]] = {  # levels: docs/performance.md
+    "zstd": lambda body: zstd.compress(body, options=_ZSTD_OPTIONS),
+    "gzip": lambda body: isal_zlib.compress(body, 1, 31),  # level 1, in gzip's format
+}
+_ZSTD_OPTIONS: dict[int, int] = {
+    zstd.CompressionParameter.compression_level: 4,
+    zstd.CompressionParameter.window_log: 20,  # 1 MB; clients take up to 8 (RFC 9659)
+}
 _HEADERS = {
     "Cache-Control": "private, no-cache",
     "Vary": "Accept-Encoding, x-api-key, x-workspace-id",
 }
 
 
-def max_json_bytes(*, gzip: bool) -> int:
-    """How much JSON is worth reading for one response."""
-    return _MAX_GZIPPED_JSON_BYTES if gzip else MAX_ENVELOPE_BYTES
-
-
 def encode(
     page: Page,
     *,
     request_id: str,
-    gzip: bool,
+    coding: Coding,
     if_none_match: str,
     link: Callable[[Position], str] | None,
 ) -> tuple[Page, Response[str], int]:
@@ -51,14 +66,14 @@ def encode(
             conversation alone does not.
     """
     if page.next is not None and link is None:
-        raise _too_large(gzip=gzip)
+        raise _too_large(coding)
     headers = {**_HEADERS, "x-request-id": request_id}
     longest: tuple[Page, Response[str], int] | None = None
     fitting, exceeding = 0, len(page.documents) + 1  # a length that fits, one that does not
     shorter = page
     while True:
         response, size = _respond(
-            shorter, headers, gzip=gzip, if_none_match=if_none_match, link=link
+            shorter, headers, coding=coding, if_none_match=if_none_match, link=link
         )
         if response is None:
             exceeding = len(shorter.documents)
@@ -75,7 +90,7 @@ def encode(
             length = _length_of_share(page.documents, 0.95 * MAX_ENVELOPE_BYTES / size)
         shorter = page.first(length)
     if longest is None:
-        raise _too_large(gzip=gzip)
+        raise _too_large(coding)
     if if_none_match == "*":  # of the page as it was shortened, whose Link goes on from there
         sent = longest[1].headers
         kept = {name: sent[name] for name in sent if not name.startswith("Content-")}
@@ -93,7 +108,7 @@ def _respond(
     page: Page,
     headers: dict[str, str],
     *,
-    gzip: bool,
+    coding: Coding,
     if_none_match: str,
     link: Callable[[Position], str] | None,
 ) -> tuple[Response[str] | None, int]:
@@ -111,17 +126,17 @@ def _respond(
     if f'"{digest}"' in known or (if_none_match == "*" and is_whole):
         return Response(304, headers=headers, body=""), 0
     headers["Content-Type"] = "application/json"
-    return _envelope(body, headers, gzip=gzip)
+    return _envelope(body, headers, coding)
 
 
 def _envelope(
-    body: bytes, headers: dict[str, str], *, gzip: bool
+    body: bytes, headers: dict[str, str], coding: Coding
 ) -> tuple[Response[str] | None, int]:
     """The response, `None` if too large, and the bytes Lambda's runtime sends, to the byte."""
-    compressed = gzip and len(body) > _MIN_GZIP_BYTES
+    compressed = coding != "identity" and len(body) > _MIN_COMPRESSED_BYTES
     if compressed:
-        headers = {**headers, "Content-Encoding": "gzip"}
-        body = isal_zlib.compress(body, _GZIP_LEVEL, _GZIP_FORMAT)
+        headers = {**headers, "Content-Encoding": coding}
+        body = _COMPRESS[coding](body)
         size = (len(body) + 2) // 3 * 4  # as base64
     else:
         # JSON in a JSON string: each quote and backslash takes a backslash more.
@@ -141,8 +156,8 @@ def _envelope(
     return response, size
 
 
-def accepts_gzip(accept_encoding: str) -> bool:
-    """Whether gzip may be used, and identity is not preferred to it (RFC 9110, section 12.5.3)."""
+def coding_of(accept_encoding: str) -> Coding:
+    """The coding that the client likes best, the smallest of equals (RFC 9110, section 12.5.3)."""
     weights = {}
     for member in accept_encoding.lower().split(","):
         coding, _, weight = member.replace(" ", "").replace("\t", "").partition(";")
@@ -150,13 +165,18 @@ def accepts_gzip(accept_encoding: str) -> bool:
             weights[coding] = 1.0
         elif match := re.fullmatch(r"q=(0(?:\.\d{0,3})?|1(?:\.0{0,3})?)", weight):
             weights[coding] = float(match[1])
-    gzip = weights.get("gzip", weights.get("x-gzip", weights.get("*", 0.0)))
-    return gzip > 0 and gzip >= weights.get("identity", 0.0)
+    liked: dict[Coding, float] = {
+        "zstd": weights.get("zstd", 0.0),
+        # A `*` is gzip, which every client knows.
+        "gzip": weights.get("gzip", weights.get("x-gzip", weights.get("*", 0.0))),
+        "identity": weights.get("identity") or 0.0001,  # where all are refused, too
+    }
+    return max(liked, key=liked.__getitem__)
 
 
-def _too_large(*, gzip: bool) -> RequestError:
+def _too_large(coding: Coding) -> RequestError:
     detail = (
         "The list is too large for one response, or takes too long to read. "
         "Ask for pages with the query parameter limit."
     )
-    return RequestError("response_too_large", detail if gzip else "")  # the table's names gzip
+    return RequestError("response_too_large", detail if coding == "zstd" else "")  # the table's

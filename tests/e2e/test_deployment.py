@@ -4,7 +4,6 @@ The tests are one story, in the order of the file. What ministack cannot show is
 translated template, in tests/template/test_template.py.
 """
 
-import gzip
 import json
 import os
 import subprocess
@@ -22,7 +21,14 @@ import pytest
 
 from domain.api_key import generate
 from ops.package.build import ARCHITECTURE
-from tests.support.api import DOCUMENTED, DOCUMENTED_USER, Answer, assert_problem, conversation
+from tests.support.api import (
+    DECODE,
+    DOCUMENTED,
+    DOCUMENTED_USER,
+    Answer,
+    assert_problem,
+    conversation,
+)
 from tests.support.emulators import BIN, CREDENTIALS, ROOT, ministack
 
 STACK = "conversations"
@@ -291,14 +297,17 @@ def test_the_pages_are_the_whole_list_and_their_links_name_the_deployments_host(
     assert found == deployment.get(keys.key).json
 
 
-def test_gzip_and_304_pass_the_gateway(deployment: Deployment, keys: Keys) -> None:
+@pytest.mark.parametrize("coding", ["gzip", "zstd"])
+def test_compression_and_304_pass_the_gateway(
+    deployment: Deployment, keys: Keys, coding: str
+) -> None:
     plain = deployment.get(keys.key)
     with httpx.Client(trust_env=False) as client:  # raw, to see the bytes on the wire
-        headers = {"x-api-key": keys.key, "x-workspace-id": "demo", "accept-encoding": "gzip"}
+        headers = {"x-api-key": keys.key, "x-workspace-id": "demo", "accept-encoding": coding}
         with client.stream("GET", deployment.url, headers=headers) as response:
             zipped = b"".join(response.iter_raw())
-    assert response.headers["content-encoding"] == "gzip"
-    assert gzip.decompress(zipped) == plain.body
+    assert response.headers["content-encoding"] == coding
+    assert DECODE[coding](zipped) == plain.body
     assert response.headers["etag"] == plain.headers["etag"]
     again = deployment.get(keys.key, headers={"if-none-match": plain.headers["etag"]})
     assert (again.status, again.body) == (304, b"")

@@ -11,6 +11,7 @@ from typing import Any
 import httpx
 import pytest
 import requests
+import urllib3
 
 from ops.local import server
 from ops.local.demo import KEYS
@@ -101,8 +102,9 @@ def local(ministack: str) -> Iterator[LocalApi]:
 
 @pytest.fixture(scope="module")
 def whole(local: LocalApi) -> bytes:
-    """All of it, as httpx reads it."""
-    response = httpx.get(local.endpoint, headers=HEADERS, timeout=60)
+    """All of it, as httpx reads it in gzip."""
+    headers = HEADERS | {"Accept-Encoding": "gzip"}
+    response = httpx.get(local.endpoint, headers=headers, timeout=60)
     assert response.headers["content-encoding"] == "gzip"
     return response.content
 
@@ -126,26 +128,47 @@ def test_the_pages_together_are_byte_for_byte_the_whole(local: LocalApi, whole: 
     assert b"[" + b",".join(page[1:-1] for page in pages) + b"]" == whole
 
 
-def test_without_gzip_it_is_a_413_that_says_what_to_do(local: LocalApi) -> None:
+def test_without_compression_it_is_a_413_that_says_what_to_do(local: LocalApi) -> None:
     headers = HEADERS | {"Accept-Encoding": "identity"}
     response = httpx.get(local.endpoint, headers=headers, timeout=60)
     answer = Answer(response.status_code, response.headers, response.content)
     detail = assert_problem(answer, 413, "response_too_large")
-    assert "Accept-Encoding: gzip" in detail
+    assert "Accept-Encoding: zstd, gzip" in detail
     assert "limit" in detail
 
 
-def test_requests_reads_the_gzip_answer(local: LocalApi, whole: bytes) -> None:
-    response = requests.get(local.endpoint, headers=HEADERS, timeout=60)
-    assert response.headers["content-encoding"] == "gzip"
+def test_httpx_asks_for_zstd_and_reads_it(local: LocalApi, whole: bytes) -> None:
+    response = httpx.get(local.endpoint, headers=HEADERS, timeout=60)
+    assert response.headers["content-encoding"] == "zstd"
     assert response.content == whole
 
 
-def test_curl_reads_the_gzip_answer(local: LocalApi, whole: bytes) -> None:
+def test_urllib3_asks_for_zstd_and_reads_it(local: LocalApi, whole: bytes) -> None:
+    headers = HEADERS | urllib3.make_headers(accept_encoding=True)
+    with urllib3.PoolManager() as pool:
+        response = pool.request("GET", local.endpoint, headers=headers, timeout=60)
+    assert response.headers["content-encoding"] == "zstd"
+    assert response.data == whole
+
+
+@pytest.mark.parametrize("coding", ["gzip", "zstd"])
+def test_requests_reads_both(local: LocalApi, whole: bytes, coding: str) -> None:
+    headers = HEADERS | {"Accept-Encoding": coding}
+    response = requests.get(local.endpoint, headers=headers, timeout=60)
+    assert response.headers["content-encoding"] == coding
+    assert response.content == whole
+
+
+def test_curl_reads_the_best_that_its_build_knows(local: LocalApi, whole: bytes) -> None:
     curl = executable("curl")
+    about = subprocess.run([curl, "--version"], capture_output=True, check=True).stdout
+    coding = b"zstd" if b"zstd" in about.partition(b"Features:")[2].split() else b"gzip"
     lines = [f"-H{name}: {value}" for name, value in HEADERS.items()]
-    command = [curl, "-sS", "--compressed", *lines, local.endpoint]
-    assert subprocess.run(command, capture_output=True, check=True).stdout == whole
+    compressed = [curl, "-sS", "--compressed", *lines, "-i", local.endpoint]
+    answer = subprocess.run(compressed, capture_output=True, check=True).stdout
+    head, _, body = answer.partition(b"\r\n\r\n")
+    assert b"content-encoding: " + coding in head.lower()
+    assert body == whole
     identity = [curl, "-sS", *lines, "-i", f"{local.endpoint}?limit=1000"]
     answer = subprocess.run(identity, capture_output=True, check=True).stdout
     head, _, body = answer.partition(b"\r\n\r\n")
@@ -175,10 +198,13 @@ def test_a_client_that_names_no_encoding_gets_identity(local: LocalApi, whole: b
 
 MEASURE = """
 import json
+import sys
 from pathlib import Path
 from tests.support.api import Api
-answer = Api(workspaces="demo-mine").get("demo-mine", headers={"Accept-Encoding": "gzip"})
+headers = {"Accept-Encoding": sys.argv[1]}
+answer = Api(workspaces="demo-mine").get("demo-mine", headers=headers)
 assert answer.status == 200, answer.body
+assert answer.headers["content-encoding"] == sys.argv[1]
 # Not ru_maxrss: that begins with what the parent held when it forked.
 peak = int(Path("/proc/self/status").read_text().partition("VmHWM:")[2].split()[0])
 print(json.dumps({"bytes": len(answer.body), "peak_kib": peak}))
@@ -191,8 +217,9 @@ def test_twenty_megabytes_are_served_within_512_mb(local: LocalApi) -> None:
         words = random.Random(2)
         more = [dialogue(number, words) for number in range(COUNT, COUNT + 1_400)]
         put_many(table, more, "demo-mine")
-        command = [sys.executable, "-c", MEASURE]
-        done = subprocess.run(command, capture_output=True, check=True)
-    measured = json.loads(done.stdout.splitlines()[-1])
-    assert measured["bytes"] > 20_000_000
-    assert measured["peak_kib"] < 512 * 1024
+        for coding in ("gzip", "zstd"):
+            command = [sys.executable, "-c", MEASURE, coding]
+            done = subprocess.run(command, capture_output=True, check=True)
+            measured = json.loads(done.stdout.splitlines()[-1])
+            assert measured["bytes"] > 20_000_000
+            assert measured["peak_kib"] < 512 * 1024

@@ -36,13 +36,15 @@ Owner = tuple[str, str]
 """A workspace and a user."""
 
 WORKSPACES = ["w", "w-", "w_1", "W", "1", "w1-w"]
-GZIP = {  # what a client accepts, and whether that is gzip
-    "": False,
-    "gzip": True,
-    "br, gzip;q=0.5": True,
-    "*": True,
-    "gzip;q=0": False,
-    "gzip;q=0.1, identity": False,
+CODINGS = {  # what a client accepts, and the coding that it gets
+    "": None,
+    "gzip": "gzip",
+    "br, gzip;q=0.5": "gzip",
+    "*": "gzip",
+    "gzip;q=0": None,
+    "gzip;q=0.1, identity": None,
+    "gzip, zstd": "zstd",
+    "zstd;q=0.5, *;q=0.6": "gzip",
 }
 LAMBDA_BYTES = response.MAX_ENVELOPE_BYTES
 
@@ -147,7 +149,7 @@ class Comparison:
         """The list holds everything asked for, or the answer is an error."""
         question |= self.maker.page()
         question.pop("limit", None)
-        encoding = self.random.choice(list(GZIP))
+        encoding = self.random.choice(list(CODINGS))
         answer = self.ask(question, encoding)
         if reference.refused(question):
             assert_problem(answer, 400, "invalid_parameter")
@@ -205,7 +207,7 @@ class Comparison:
 
     def page(self, asked: dict[str, str], following: list[JSON], *, hurried: bool) -> Answer:
         """A page of those that follow: whole, or shortened for a reason."""
-        encoding = self.random.choice(list(GZIP))
+        encoding = self.random.choice(list(CODINGS))
         expected = reference.page(following, asked)
         answer = self.ask(asked, encoding, seconds_left=5 if hurried else 28)
         if answer.status == 413:
@@ -236,8 +238,8 @@ class Comparison:
         answer = self.get(self.owner, headers=headers, context=context, **asked)
         if answer.status != 200:
             return answer
-        gzipped = GZIP[encoding] and len(answer.body) > 1024
-        assert answer.headers.get("content-encoding") == ("gzip" if gzipped else None)
+        coding = CODINGS[encoding] if len(answer.body) > 1024 else None
+        assert answer.headers.get("content-encoding") == coding
         assert size(answer) <= response.MAX_ENVELOPE_BYTES
         # Two answers have one ETag if they have the same content and Link, and only then.
         tag, content = answer.headers["etag"], (answer.body, answer.headers.get("link"))
@@ -325,4 +327,4 @@ def assert_holds(answer: Answer, expected: list[JSON]) -> None:
 def assert_too_large(answer: Answer, encoding: str) -> None:
     detail = assert_problem(answer, 413, "response_too_large")
     assert "parameter limit" in detail
-    assert ("gzip" in detail) == (not GZIP[encoding])
+    assert ("zstd, gzip" in detail) == (CODINGS[encoding] != "zstd")

@@ -470,8 +470,8 @@ def test_if_none_match_is_answered_with_304(api: Api, table: ConversationTable) 
     put(table, DOCUMENTED)
     whole = api.get()
     tag = whole.headers["etag"]
-    for headers in ({"If-None-Match": tag}, {"If-None-Match": tag, "Accept-Encoding": "gzip"}):
-        same = api.get(headers=headers)
+    for coding in ("identity", "gzip", "zstd"):
+        same = api.get(headers={"If-None-Match": tag, "Accept-Encoding": coding})
         assert (same.status, same.body) == (304, b"")
         assert same.headers == {k: v for k, v in whole.headers.items() if k != "content-type"}
     put(table, conversation(id="new"))
@@ -518,10 +518,15 @@ def test_a_list_that_fits_only_compressed_is_a_304_without_compression_too(
 ) -> None:
     message = DOCUMENTED["messages"][0] | {"message": "a" * 2_500_000}  # type: ignore[index]
     put(table, *(conversation(id=str(number), messages=[message]) for number in range(4)))
-    whole = api.get(headers={"Accept-Encoding": "gzip"})
+    whole = api.get(headers={"Accept-Encoding": "zstd"})
+    assert whole.headers["content-encoding"] == "zstd"
     assert len(whole.ids) == 4
+    zipped = api.get(headers={"Accept-Encoding": "gzip"})
+    assert zipped.headers["content-encoding"] == "gzip"
+    assert zipped.body == whole.body
     assert_problem(api.get(), 413, "response_too_large")
     tag = whole.headers["etag"]
+    assert zipped.headers["etag"] == tag
     same = api.get(headers={"If-None-Match": tag})
     assert (same.status, same.body, same.headers["etag"]) == (304, b"", tag)
     assert_problem(api.get(headers={"If-None-Match": '"other"'}), 413, "response_too_large")

@@ -3,12 +3,19 @@
 import copy
 import gzip
 import json
+import sys
 from base64 import b64decode
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 from uuid import UUID
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
 
 EVENTS = Path(__file__).parents[2] / "events"
 DOCUMENTED_USER = "674e29976b6acbac106d2651"
@@ -177,6 +184,13 @@ def play(event: dict[str, Any], context: Context | None = None) -> Answer:
         name.lower(): ", ".join(values) for name, values in sent["multiValueHeaders"].items()
     }
     body = b64decode(sent["body"]) if sent["isBase64Encoded"] else sent["body"].encode()
-    if headers.get("content-encoding") == "gzip":
-        body = gzip.decompress(body)
+    body = DECODE[headers.get("content-encoding", "identity")](body)
     return Answer(sent["statusCode"], headers, body, sent)
+
+
+DECODE: dict[str, Callable[[bytes], bytes]] = {
+    "identity": bytes,
+    "gzip": gzip.decompress,
+    # As a client that keeps to RFC 9659: a window of 8 MB at most.
+    "zstd": partial(zstd.decompress, options={zstd.DecompressionParameter.window_log_max: 23}),
+}

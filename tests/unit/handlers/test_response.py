@@ -1,4 +1,3 @@
-import gzip
 import json
 import random
 import sys
@@ -6,7 +5,7 @@ import tracemalloc
 from base64 import b64decode
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from awslambdaric.lambda_runtime_marshaller import LambdaMarshaller
@@ -18,7 +17,12 @@ from handlers import list_conversations
 from handlers import response as encoding
 from handlers.problems import to_problem
 from storage.conversations import Page
-from tests.support.api import EVENTS, Answer, assert_problem, play
+from tests.support.api import DECODE, EVENTS, Answer, assert_problem, play
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
 
 LIMIT = 6_291_456
 
@@ -66,8 +70,9 @@ NOISE = random.Random(1).randbytes(4_717_000)
         ([QUOTES_AND_EMOJI * 100_000], {}),
         ([b'"' + b"a" * 6_290_000 + b'"'], {}),
         ([NOISE], {"Accept-Encoding": "gzip"}),
+        ([NOISE], {"Accept-Encoding": "zstd"}),
     ],
-    ids=["escapes", "plain", "gzip"],
+    ids=["escapes", "plain", "gzip", "zstd"],
 )
 def test_an_envelope_of_exactly_the_quota_is_sent_and_one_byte_more_is_not(
     documents: list[bytes], headers: dict[str, str], monkeypatch: pytest.MonkeyPatch
@@ -84,23 +89,23 @@ def test_an_envelope_of_exactly_the_quota_is_sent_and_one_byte_more_is_not(
 
 
 def test_a_413_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
-    large = page(b'"' + b"a" * LIMIT + b'"')
-    detail = assert_problem(answer_to(large, ID, monkeypatch), 413, "response_too_large")
-    assert "Accept-Encoding: gzip" in detail
-    assert "limit" in detail
-    answer = answer_to(page(NOISE * 2), ID, monkeypatch, **{"Accept-Encoding": "gzip"})
-    detail = assert_problem(answer, 413, "response_too_large")
-    assert "Accept-Encoding" not in detail
-    assert "limit" in detail
+    for accepted in ("", "gzip", "zstd", "gzip, zstd"):
+        answer = answer_to(page(NOISE * 2), ID, monkeypatch, **{"Accept-Encoding": accepted})
+        detail = assert_problem(answer, 413, "response_too_large")
+        assert ("Send Accept-Encoding: zstd, gzip, or" in detail) == ("zstd" not in accepted)
+        assert "limit" in detail
 
 
 def link(position: tuple[str, ...]) -> str:
     return f"https://h/?cursor={position[0]}"
 
 
+CODINGS = ["zstd", "gzip", "identity"]
+
+
 def encode(page: Page, **options: Any) -> Any:
-    settings: dict[str, Any] = {"request_id": "r", "gzip": False, "if_none_match": "", "link": link}
-    return encoding.encode(page, **(settings | options))
+    given = {"request_id": "r", "coding": "identity", "if_none_match": "", "link": link} | options
+    return encoding.encode(page, **cast("Any", given))
 
 
 def test_a_page_that_exceeds_the_quota_shortens_itself_and_links_on() -> None:
@@ -113,7 +118,7 @@ def test_a_page_that_exceeds_the_quota_shortens_itself_and_links_on() -> None:
 
 
 def documents_of(*sizes: int, noise: bool, seed: int = 1) -> list[bytes]:
-    """JSON strings of these sizes: hexadecimal noise, which gzip halves, or one letter."""
+    """JSON strings of these sizes: hexadecimal noise, which compression halves, or one letter."""
     rng = random.Random(seed)
     texts = (rng.randbytes(size // 2).hex() if noise else "a" * size for size in sizes)
     return [b'"' + text.encode() + b'"' for text in texts]
@@ -148,7 +153,7 @@ class Work:
     peak: int
 
 
-def shorten(whole: Page, monkeypatch: pytest.MonkeyPatch, *, gzip: bool) -> Work:
+def shorten(whole: Page, monkeypatch: pytest.MonkeyPatch, coding: str) -> Work:
     encodings = 0
 
     def counting_sha256(body: bytes) -> Any:
@@ -159,15 +164,15 @@ def shorten(whole: Page, monkeypatch: pytest.MonkeyPatch, *, gzip: bool) -> Work
     monkeypatch.setattr(encoding, "sha256", counting_sha256)
     tracemalloc.start()
     try:
-        shortened, _, size = encode(whole, gzip=gzip)
+        shortened, _, size = encode(whole, coding=coding)
         return Work(shortened, size, encodings, tracemalloc.get_traced_memory()[1])
     finally:
         tracemalloc.stop()
 
 
-def assert_bounded(whole: Page, monkeypatch: pytest.MonkeyPatch, *, gzip: bool) -> None:
+def assert_bounded(whole: Page, monkeypatch: pytest.MonkeyPatch, coding: str) -> None:
     """At most 12 encodings and three bodies in memory, for a page that is full or the longest."""
-    work = shorten(whole, monkeypatch, gzip=gzip)
+    work = shorten(whole, monkeypatch, coding)
     assert work.encodings <= 12
     assert work.peak < 3 * sum(map(len, whole.documents)) + 3 * LIMIT + 1_000_000
     length = len(work.page.documents)
@@ -176,25 +181,25 @@ def assert_bounded(whole: Page, monkeypatch: pytest.MonkeyPatch, *, gzip: bool) 
     assert work.size <= LIMIT
     if length < len(whole.documents) and work.size < LIMIT * 7 // 8:
         monkeypatch.setattr(encoding, "MAX_ENVELOPE_BYTES", 10 * LIMIT)
-        assert encode(whole.first(length + 1), gzip=gzip)[2] > LIMIT
+        assert encode(whole.first(length + 1), coding=coding)[2] > LIMIT
 
 
-@pytest.mark.parametrize("gzip", [True, False])
+@pytest.mark.parametrize("coding", CODINGS)
 @pytest.mark.parametrize("distribution", DISTRIBUTIONS)
 def test_shortening_a_page_takes_few_encodings_and_little_memory(
-    distribution: str, monkeypatch: pytest.MonkeyPatch, *, gzip: bool
+    distribution: str, monkeypatch: pytest.MonkeyPatch, coding: str
 ) -> None:
-    assert_bounded(page(*DISTRIBUTIONS[distribution]), monkeypatch, gzip=gzip)
+    assert_bounded(page(*DISTRIBUTIONS[distribution]), monkeypatch, coding)
 
 
 @settings(max_examples=100)
 @given(
     parts=st.lists(st.tuples(st.integers(2, 20_000), st.booleans()), min_size=1, max_size=60),
-    gzip=st.booleans(),
+    coding=st.sampled_from(CODINGS),
     seed=st.integers(0, 2**32),
 )
 def test_a_page_of_any_distribution_is_shortened_within_the_bounds(
-    *, parts: list[tuple[int, bool]], gzip: bool, seed: int
+    parts: list[tuple[int, bool]], coding: str, seed: int
 ) -> None:
     documents = [
         documents_of(size, noise=noise, seed=seed + number)[0]
@@ -203,7 +208,7 @@ def test_a_page_of_any_distribution_is_shortened_within_the_bounds(
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(encoding, "MAX_ENVELOPE_BYTES", 24_000)
         patch.setattr(sys.modules[__name__], "LIMIT", 24_000)
-        assert_bounded(page(*documents), patch, gzip=gzip)
+        assert_bounded(page(*documents), patch, coding)
 
 
 def test_a_first_conversation_that_is_too_large_alone_is_refused() -> None:
@@ -233,28 +238,47 @@ def test_a_whole_list_that_exceeds_the_quota_is_refused() -> None:
 
 def test_a_whole_list_that_was_cut_short_is_refused() -> None:
     cut = page(b"{}", b"{}").first(1)
-    assert "Send Accept-Encoding: gzip, or ask" in refusal(cut)
-    assert "read. Ask for pages" in refusal(cut, gzip=True)
+    assert "Send Accept-Encoding: zstd, gzip, or ask" in refusal(cut)
+    assert "Send Accept-Encoding: zstd, gzip, or ask" in refusal(cut, coding="gzip")
+    assert "read. Ask for pages" in refusal(cut, coding="zstd")
 
 
+@pytest.mark.parametrize("coding", ["gzip", "zstd"])
 @pytest.mark.parametrize(("length", "compressed"), [(1021, False), (1022, False), (1023, True)])
-def test_gzip_begins_above_one_kib(length: int, *, compressed: bool) -> None:
+def test_compression_begins_above_one_kib(length: int, coding: str, *, compressed: bool) -> None:
     text = b'"' + b"a" * (length - 2) + b'"'
-    _, response, _ = encode(page(text), gzip=True)
-    assert ("Content-Encoding" in response.headers) == compressed
+    _, response, _ = encode(page(text), coding=coding)
+    assert response.headers.get("Content-Encoding") == (coding if compressed else None)
     assert response.base64_encoded == compressed
-    body = gzip.decompress(b64decode(response.body)) if compressed else response.body.encode()
+    body = DECODE[coding](b64decode(response.body)) if compressed else response.body.encode()
     assert body == b"[" + text + b"]"
+
+
+def test_a_zstd_window_is_one_that_every_client_takes() -> None:
+    text = b'"' + b"a" * 20_000_000 + b'"'  # a smaller body would be its own window
+    _, response, _ = encode(page(text), coding="zstd")
+    assert DECODE["zstd"](b64decode(response.body)) == b"[" + text + b"]"
+    wide = zstd.compress(text, options={zstd.CompressionParameter.window_log: 24})
+    with pytest.raises(zstd.ZstdError):
+        DECODE["zstd"](wide)
+
+
+def test_a_list_that_gzip_cannot_carry_comes_whole_with_zstd() -> None:
+    document = documents_of(100_000, noise=True)[0]  # a repetition further off than gzip looks
+    whole = page(*[document] * 110)
+    assert "zstd" in refusal(whole, coding="gzip")
+    _, response, _ = encode(whole, coding="zstd", link=None)
+    assert DECODE["zstd"](b64decode(response.body)) == b"[" + b",".join(whole.documents) + b"]"
 
 
 def test_the_etag_covers_content_and_link_but_not_the_encoding() -> None:
     text = b'"' + b"a" * 2000 + b'"'
     tags = [
-        encode(made, gzip=gzip)[1].headers["ETag"]
+        encode(made, coding=coding)[1].headers["ETag"]
         for made in (page(text), page(text, text), page(text, text).first(1))
-        for gzip in (False, True)
+        for coding in CODINGS
     ]
-    assert tags[0::2] == tags[1::2]
+    assert tags[0::3] == tags[1::3] == tags[2::3]
     assert len(set(tags)) == 3
     assert all(tag.startswith('W/"') for tag in tags)
 
@@ -274,32 +298,49 @@ def test_a_304_has_the_headers_of_the_200_and_no_body() -> None:
 
 
 @pytest.mark.parametrize(
-    ("accept_encoding", "accepted"),
+    ("accept_encoding", "coding"),
     [
-        ("", False),
-        ("gzip", True),
-        ("GZIP", True),
-        ("x-gzip", True),
-        ("gzip, deflate, br, zstd", True),
-        ("br;q=1.0, gzip;q=0.001", True),
-        ("gzip ; q=0.5", True),
-        ("gzip;q=0", False),
-        ("gzip;q=0.000", False),
-        ("gzip;Q=0", False),
-        ("*", True),
-        ("*;q=0", False),
-        ("gzip;q=0, *", False),
-        ("identity", False),
-        ("identity;q=1, gzip;q=0.5", False),
-        ("identity;q=0.5, gzip;q=1", True),
-        ("identity, gzip", True),
-        ("identity;q=0, gzip;q=0.1", True),
-        ("br, deflate", False),
-        ("gzip;q=abc", False),
-        ("gzip;q=2", False),
-        ("notgzip", False),
-        (",,;,", False),
+        ("", "identity"),
+        ("gzip", "gzip"),
+        ("GZIP", "gzip"),
+        ("x-gzip", "gzip"),
+        ("zstd", "zstd"),
+        ("ZSTD", "zstd"),
+        ("gzip, deflate, br, zstd", "zstd"),  # Chrome, Firefox
+        ("gzip, deflate, br", "gzip"),  # Safari
+        ("zstd;q=0.9, gzip", "gzip"),
+        ("zstd;q=0.5, gzip;q=0.5, identity;q=0.5", "zstd"),
+        ("identity, gzip, zstd", "zstd"),
+        ("zstd;q=0.001", "zstd"),
+        ("zstd;q=0", "identity"),
+        ("zstd;q=0, *", "gzip"),
+        ("zstd, *;q=0", "zstd"),
+        ("zstd;q=0.5, *", "gzip"),
+        ("zstd, identity;q=0.5, gzip;q=0", "zstd"),
+        ("zstd;q=0.4, identity;q=0.5", "identity"),
+        ("zstd;q=1.5, gzip;q=0.1", "gzip"),
+        ("br;q=1.0, gzip;q=0.001", "gzip"),
+        ("gzip ; q=0.5", "gzip"),
+        ("gzip;q=0", "identity"),
+        ("gzip;q=0.000", "identity"),
+        ("gzip;Q=0", "identity"),
+        ("*", "gzip"),
+        ("*;q=0", "identity"),
+        ("gzip;q=0, *", "identity"),
+        ("identity", "identity"),
+        ("identity;q=0", "identity"),
+        ("identity;q=1, gzip;q=0.5", "identity"),
+        ("identity;q=0.5, gzip;q=1", "gzip"),
+        ("identity, gzip", "gzip"),
+        ("identity;q=0, gzip;q=0.1", "gzip"),
+        ("br, deflate", "identity"),
+        ("gzip;q=abc", "identity"),
+        ("gzip;q=2", "identity"),
+        ("notgzip", "identity"),
+        (",,;,", "identity"),
     ],
 )
-def test_gzip_is_used_where_the_client_accepts_it(accept_encoding: str, *, accepted: bool) -> None:
-    assert encoding.accepts_gzip(accept_encoding) is accepted
+def test_the_coding_is_the_one_that_the_client_likes_best(
+    accept_encoding: str, coding: str
+) -> None:
+    assert encoding.coding_of(accept_encoding) == coding

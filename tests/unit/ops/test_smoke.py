@@ -81,7 +81,8 @@ def test_it_prints_a_table_and_names_the_processor_at_a_503(
 ) -> None:
     with serving(503) as url:
         assert run(url, monkeypatch) == 1
-    rows = capsys.readouterr().out.splitlines()
+    *rows, hint = capsys.readouterr().out.splitlines()
+    assert "StoreFallbacks" in hint
     assert rows[0] == "| check | result | ms | |"
     assert len(rows) == 2 + len(smoke.CHECKS)
     assert all(row.startswith("| ") and row.endswith(" |") for row in rows)
