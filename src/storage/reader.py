@@ -1,6 +1,7 @@
 """Query and GetItem over one kept connection: importing boto3 takes longer than all the rest."""
 
 import hmac
+import importlib.util
 import json
 import os
 import select
@@ -9,9 +10,7 @@ import time
 from collections.abc import Callable
 from functools import cache
 from hashlib import sha256
-from http.client import HTTPConnection, HTTPException, HTTPSConnection
-from importlib import import_module
-from importlib.util import find_spec
+from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
 from typing import Any
 from urllib.parse import urlsplit
 from zlib import crc32
@@ -55,11 +54,11 @@ class Reader:
         self._region, self._fell_back, self._reason = region, fell_back, ""
         self._client: Any = None
         # SnapStart's keys expire, and botocore renews them.
-        self._session: Any = snapshot and import_module("boto3").Session()
+        self._session: Any = snapshot and importlib.import_module("boto3").Session()
         scheme, self._host, *_ = urlsplit(address)
         self._connection: Any = HTTPConnection(self._host)
         if scheme == "https":
-            botocore: Any = find_spec("botocore")  # found, not imported
+            botocore: Any = importlib.util.find_spec("botocore")  # found, not imported
             folder = botocore.submodule_search_locations[0]
             trusted = ssl.create_default_context(cafile=f"{folder}/cacert.pem")
             self._connection = HTTPSConnection(self._host, context=trusted)
@@ -118,23 +117,24 @@ class Reader:
             connection.close()
         kept = connection.sock is not None
         try:
-            if not kept:
-                connection.timeout = min(1.0, _left(deadline))
-                connection.connect()
+            connection.timeout = min(1.0, _left(deadline))  # to connect, where it is not
+            connection.request("POST", "/", body, headers)
             sock = connection.sock
             sock.settimeout(_left(deadline))
-            connection.request("POST", "/", body, headers)
-            response = connection.getresponse()
+            response = HTTPResponse(sock, method="POST")
+            if not response.fp.peek():  # the connection has ended
+                raise ConnectionResetError
         except OSError as error:
             connection.close()
             if not kept or isinstance(error, TimeoutError):
                 raise
             return self._exchange(body, headers, deadline)  # DynamoDB ends idle connections
+        connection.response_class = lambda *_, **__: response  # not another one
+        connection.getresponse()  # the answer has begun: what fails now is not sent again
         content, chunk, length = bytearray(), b".", response.length
         while chunk and not response.isclosed():  # by the last byte, on newer Pythons
             sock.settimeout(_left(deadline))  # it bounds one wait, not all of them
-            chunk = response.read1(65_536)
-            content += chunk
+            content += (chunk := response.read1(65_536))
         if length not in (None, len(content)):
             raise HTTPException("TruncatedAnswer")
         response.close()  # Python before 3.11.8 and 3.12.2 leaves it open

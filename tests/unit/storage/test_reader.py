@@ -3,8 +3,10 @@
 import json
 import os
 import random
+import socket
 import ssl
 import string
+import struct
 import subprocess
 import sys
 import time
@@ -51,6 +53,7 @@ class Reply:
     hint: bool = False  # another one before it, RFC 8297
     silent_for: float | None = None  # and then closes, without any
     followed_by: bytes = b""  # another whole answer, in the same write
+    reset_after: bytes | None = None  # of what is sent
 
 
 @dataclass
@@ -134,6 +137,13 @@ def serve(scheme: str, certificate: Path, monkeypatch: pytest.MonkeyPatch) -> It
                 time.sleep(reply.silent_for)
                 self.close_connection = True
                 return
+            if reply.reset_after is not None:
+                self.wfile.write(reply.reset_after)
+                self.close_connection = True
+                linger = struct.pack("ii", 1, 0)
+                self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+                os.close(self.connection.detach())
+                return
             if reply.followed_by:
                 head = f"HTTP/1.1 200 OK\r\nContent-Length: {len(reply.body)}\r\n\r\n".encode()
                 stray = f"HTTP/1.1 200 OK\r\nContent-Length: {len(reply.followed_by)}\r\n\r\n"
@@ -208,7 +218,20 @@ def test_a_connection_that_ends_before_the_first_byte_is_replaced_once(plain: Dy
     reader = plain.reader()
     assert reader.query(**QUERY)["Count"] == reader.query(**QUERY)["Count"] == 1
     assert plain.asked("reader", "reader", "reader", "boto3")
-    assert plain.fallbacks == ["RemoteDisconnected"]
+    assert plain.fallbacks == ["ConnectionResetError"]
+
+
+@pytest.mark.parametrize(
+    ("came", "by"), [(b"", "reader"), (b"H", "boto3"), (b"HTTP/1.1 200 OK\r\nDate: ", "boto3")]
+)
+def test_a_request_whose_answer_has_begun_is_not_sent_again(
+    plain: DynamoDB, came: bytes, by: str
+) -> None:
+    plain.replies = [Reply(), Reply(reset_after=came), Reply()]
+    reader = plain.reader()
+    assert reader.query(**QUERY)["Items"] == reader.query(**QUERY)["Items"]
+    assert plain.asked("reader", "reader", by)
+    assert plain.fallbacks == (["ConnectionResetError"] if by == "boto3" else [])
 
 
 @pytest.mark.parametrize(
