@@ -7,8 +7,6 @@ import socket
 import ssl
 import string
 import struct
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -525,29 +523,3 @@ def test_answers_are_those_of_boto3(server: str, items: list[dict[str, Any]]) ->
     expected = store.get_item(**key)
     del expected["ResponseMetadata"]
     assert reader.get_item(**key) == expected
-
-
-def test_a_successful_read_loads_neither_boto3_nor_botocore(plain: DynamoDB) -> None:
-    capacity = b'"ConsumedCapacity": {"CapacityUnits": 0.5}'
-    plain.replies = [Reply(body=b'{"Items": [], "Count": 0}'), Reply(body=b"{%s}" % capacity)]
-    script = """
-import json, sys
-from types import SimpleNamespace
-from domain.api_key import generate
-from handlers import authorize, list_conversations
-from tests.support.api import EVENTS, Context
-event = json.loads((EVENTS / "list.json").read_text())
-assert list_conversations.handler(event, Context())["statusCode"] == 200
-arn = "arn:aws:execute-api:us-east-1:123456789012:a/prod/GET/v1"
-event = {"headers": {"x-api-key": generate()}, "methodArn": arn}
-event["requestContext"] = {"requestId": "x"}
-assert authorize.handler(event, Context())["principalId"] == "unknown"
-print(json.dumps([*sys.modules]))
-"""
-    result = subprocess.run(
-        [sys.executable, "-c", script], check=True, capture_output=True, text=True, env=os.environ
-    )
-    loaded = set(json.loads(result.stdout.splitlines()[-1]))
-    heavy = {name.partition(".")[0] for name in loaded if name != "botocore"}
-    assert not heavy & {"boto3", "botocore", "urllib3", "s3transfer"}
-    assert plain.asked("reader", "reader")
