@@ -122,7 +122,7 @@ tests/contract/node_modules examples/node_modules: %/node_modules: %/package-loc
 	else echo "npm is missing: what needs $@ is not tested" >&2; fi
 
 .PHONY: bench test-artifact
-bench: $(BIN)/conversations ## Measure the endpoint beside its peers, and write the README's tables
+bench: $(BIN)/conversations ## Measure the endpoint beside its peers, and write the tables of docs/performance.md
 	$(BIN)/python -m benchmarks
 
 ARTIFACT := $(CURDIR)/build/artifact

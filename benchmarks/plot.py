@@ -2,7 +2,7 @@
 
 from math import floor, log10
 
-from benchmarks.measure import GROWTH, Results
+from benchmarks.measure import GROWTH, Results, name_of
 
 _COLOURS = ("#0a7d4f", "#c2410c", "#7c3aed", "#2563eb")
 _WIDTH, _HEIGHT, _LEFT, _TOP, _RIGHT, _BOTTOM = 720, 400, 70, 40, 200, 50
@@ -11,10 +11,8 @@ _WIDTH, _HEIGHT, _LEFT, _TOP, _RIGHT, _BOTTOM = 720, 400, 70, 40, 200, 50
 def growth(results: Results) -> str:
     """CPU time over the number of conversations, both logarithmic, as SVG."""
     counts = [case.count for case in GROWTH]
-    lines = {
-        name: [results[case.name][name].summary()["cpu_ms"] for case in GROWTH]
-        for name in results[GROWTH[0].name]
-    }
+    cases = [results[name_of(count, "gzip")] for count in counts]
+    lines = {name: [by_stack[name].summary()["cpu_ms"] for by_stack in cases] for name in cases[0]}
     low = floor(log10(min(min(line) for line in lines.values())))
     high = floor(log10(max(max(line) for line in lines.values()))) + 1
     across, down = _WIDTH - _LEFT - _RIGHT, _HEIGHT - _TOP - _BOTTOM

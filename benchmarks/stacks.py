@@ -74,20 +74,33 @@ def _python(name: str, handler: str, folder: Path, layout: str, **environment: s
     return Stack(name, command, layout, {"PYTHONPATH": str(folder), **environment})
 
 
-OURS = _python(
-    "this endpoint",
-    "handlers.list_conversations.handler",
-    ARTIFACT,
-    "documents",
-    CONVERSATIONS_TABLE="documents",
-)
-AUTHORIZER = _python(
-    "this endpoint's authorizer",
-    "handlers.authorize.handler",
-    ARTIFACT,
-    "keys",
-    API_KEYS_TABLE="keys",
-)
+def _ours(folder: Path, note: str = "") -> tuple[Stack, Stack]:
+    """Both functions out of a package."""
+    listing = _python(
+        f"this endpoint{note}",
+        "handlers.list_conversations.handler",
+        folder,
+        "documents",
+        CONVERSATIONS_TABLE="documents",
+    )
+    authorizing = _python(
+        f"this endpoint's authorizer{note}",
+        "handlers.authorize.handler",
+        folder,
+        "keys",
+        API_KEYS_TABLE="keys",
+    )
+    return listing, authorizing
+
+
+OURS, AUTHORIZER = _ours(ARTIFACT)
+_EAGER_ARTIFACT = BUILD / "artifact-eager"
+_BUILD_EAGER = """
+import pathlib, sys
+from ops.package.build import build
+build(sys.argv[1], pathlib.Path(sys.argv[2]), lazy={})
+"""
+EAGER, EAGER_AUTHORIZER = _ours(_EAGER_ARTIFACT, ", Powertools as published")
 _BUNDLE = BUILD / "peers"
 TUTORIAL = _python(
     "Powertools tutorial", "powertools_tutorial.handler", _BUNDLE, "maps", TABLE_NAME="maps"
@@ -149,6 +162,7 @@ def prepare() -> None:
     shutil.rmtree(BUILD, ignore_errors=True)
     python = runtime_python()
     _run(python, str(ROOT / "ops" / "package" / "build.py"), ARCHITECTURE, str(ARTIFACT))
+    _run(python, "-c", _BUILD_EAGER, ARCHITECTURE, str(_EAGER_ARTIFACT))
     _run(python, "-m", "venv", str(RUNTIME))
     lock = ("--quiet", "--require-hashes", "--requirement", str(ROOT / "requirements/bench.txt"))
     install = ("-m", "pip", "install", "--disable-pip-version-check", *lock)

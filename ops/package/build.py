@@ -51,10 +51,14 @@ _LAZY = {
 }
 
 
-def build(architecture: str, folder: Path) -> None:
+def build(architecture: str, folder: Path, lazy: "dict[str, str]" = _LAZY) -> None:
     """Makes the package for `arm64` or `x86_64`: of the same commit, the same bytes.
 
     Runs in the Python of the runtime.
+
+    Args:
+        lazy: packages to make lazy, and the SHA-256 of each `__init__.py`. `make bench` leaves
+            them as published to measure what this is worth.
     """
     folder.mkdir(parents=True, exist_ok=True)
     _install(_MACHINES[architecture], folder)
@@ -62,7 +66,7 @@ def build(architecture: str, folder: Path) -> None:
         for path in [*folder.glob(pattern)]:
             _remove(path)
     _trim_data(folder / "botocore" / "data")
-    for package, digest in _LAZY.items():
+    for package, digest in lazy.items():
         _make_lazy(folder / package / "__init__.py", digest)
     for package in ("domain", "storage", "handlers"):
         ignored = shutil.ignore_patterns("__pycache__")
