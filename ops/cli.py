@@ -45,21 +45,36 @@ def serve(
     verbose: Annotated[
         bool, typer.Option("--verbose", help="Show what the functions log, not only on failure.")
     ] = False,
+    fail: Annotated[
+        str,
+        typer.Option(
+            metavar="429|500|503[:SHARE]",
+            help="Answer requests with this error, headers included: all, or a share such as 0.3.",
+        ),
+    ] = "",
 ) -> None:
     """Serve the API on http://127.0.0.1:PORT with demo data, until Ctrl-C.
 
     The real handlers, authorizer first, behind a small API Gateway that does what template.yaml
-    says. Edits of src/ are picked up. DynamoDB is embedded, and forgets everything at the end; with
-    AWS_ENDPOINT_URL_DYNAMODB set, the one at that address is used and filled with the demo data.
+    says. Edits of src/ are picked up, and `breakpoint()` opens a prompt. DynamoDB is embedded, on
+    the port after PORT, and forgets everything at the end; with AWS_ENDPOINT_URL_DYNAMODB set, the
+    one at that address is used and filled with the demo data. Where a port is taken, the next free
+    one is used.
     """
+    from ops.local import debugger, gateway
     from ops.local import server as local
 
+    try:
+        failures = gateway.Failures.parse(fail) if fail else None
+    except ValueError:
+        _fail("--fail must be 429, 500 or 503, or one with a share over 0 and up to 1: 503:0.3.")
+    debugger.install()
     stop = Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _interrupt)
     try:
-        with _explained(), local.running(port, verbose=verbose) as api:
-            print(local.banner(api), end="", flush=True)
+        with _explained(), local.running(port, verbose=verbose, failures=failures) as api:
+            print(local.banner(api, port), end="", flush=True)
             stop.wait()
     except KeyboardInterrupt:
         raise typer.Exit from None
@@ -129,14 +144,11 @@ def openapi() -> None:
 def _explained() -> Iterator[None]:
     """End the command with one line about what its user can fix."""
     from ops.local import dynamodb as local
-    from ops.local import server
+    from ops.local import ports
 
     try:
         yield
-    except (
-        local.UnusableEndpointError,
-        server.UnusablePortError,
-    ) as error:
+    except (local.UnusableEndpointError, ports.UnusablePortError) as error:
         _fail(str(error))
 
 

@@ -4,7 +4,7 @@ import logging
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
-from threading import Event
+from threading import Event, Thread
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -12,6 +12,7 @@ from domain.errors import StoreError
 from ops.local import demo
 from ops.local.cloudformation import REGION
 from ops.local.environment import PARTIQL, Variables, environment
+from ops.local.ports import HOST, listen
 from ops.local.template import ENDPOINT, Template
 from ops.tables.api_keys import IssuedKeys
 from ops.tables.conversations import BATCH_ITEMS, StoredConversations
@@ -30,8 +31,12 @@ class UnusableEndpointError(Exception):
 
 
 @contextmanager
-def demo_data(template: Template) -> Iterator[Variables]:
+def demo_data(template: Template, port: int = 0) -> Iterator[Variables]:
     """Demo data where `AWS_ENDPOINT_URL_DYNAMODB` points, else in an embedded DynamoDB.
+
+    Args:
+        template: its tables are made.
+        port: of the embedded DynamoDB, as `ops.local.ports.listen` takes it.
 
     Yields:
         The environment variables that lead boto3 there. An embedded DynamoDB forgets everything at
@@ -39,9 +44,10 @@ def demo_data(template: Template) -> Iterator[Variables]:
 
     Raises:
         UnusableEndpointError: the address is one of AWS, or nothing answers there.
+        UnusablePortError: as `ops.local.ports.listen`.
     """
     endpoint = os.environ.get(ENDPOINT)
-    with nullcontext(given(endpoint)) if endpoint else _embedded() as variables:
+    with nullcontext(given(endpoint)) if endpoint else embedded(port) as variables:
         fill(template, variables)
         yield {**variables, **template.table_variables}
 
@@ -108,26 +114,31 @@ def _put_demo_data(dynamodb: "DynamoDBClient", names: Mapping[str, str]) -> None
 
 
 @contextmanager
-def _embedded() -> Iterator[Variables]:
+def embedded(port: int = 0) -> Iterator[Variables]:
+    """An embedded DynamoDB without tables; yields the variables that lead boto3 there."""
     # Imported here, since it takes a second that no other command needs to wait.
     from moto.backends import get_backend
-    from moto.moto_server.threaded_moto_server import ThreadedMotoServer
+    from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
+    from werkzeug.serving import make_server
 
     logging.getLogger("werkzeug").setLevel(logging.ERROR)  # a line for every request
-    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
+    with listen(port) as listening:
+        app = DomainDispatcherApplication(create_backend_app)
+        server = make_server(HOST, 0, app, threaded=True, fd=listening.fileno())
+    thread = Thread(target=server.serve_forever, args=(0.05,), daemon=True)
+    thread.start()
     try:
         # Real credentials have no business here.
         yield {
-            **_leading_to(f"http://{host}:{port}"),
+            **_leading_to(f"http://{HOST}:{server.server_address[1]}"),
             **_CREDENTIALS,
             "AWS_DEFAULT_REGION": REGION,
             "AWS_SESSION_TOKEN": None,
             PARTIQL: "off",
         }
     finally:
-        server.stop()
+        server.shutdown()
+        thread.join()
         get_backend("dynamodb").reset()  # moto keeps its data in globals
 
 

@@ -17,8 +17,11 @@ from types import ModuleType
 from typing import Any
 from uuid import uuid4
 
+import typer
+
+from ops.local.debugger import seconds_at_prompts
 from ops.local.environment import Variables, environment
-from ops.local.gateway import FunctionError
+from ops.local.gateway import CodeError, FunctionError
 from ops.local.template import ROOT, Function
 
 SRC = ROOT / "src"
@@ -42,11 +45,17 @@ class Context:
         self.log_stream_name = "local"
         self.identity = None
         self.client_context = None
-        self._deadline = time.monotonic() + _PATIENCE * function.timeout
+        # A debugger of an editor stops the function, but not the clock.
+        patience = 1000 if "pydevd" in sys.modules else _PATIENCE
+        self._deadline = _clock() + patience * function.timeout
 
     def get_remaining_time_in_millis(self) -> int:
         """What is left of the function's time: the template's timeout, times `_PATIENCE`."""
-        return max(0, int(1000 * (self._deadline - time.monotonic())))
+        return max(0, int(1000 * (self._deadline - _clock())))
+
+
+def _clock() -> float:
+    return time.monotonic() - seconds_at_prompts()
 
 
 class Functions:
@@ -80,6 +89,7 @@ class Functions:
         """What the function answers to the event.
 
         Raises:
+            CodeError: its code cannot be imported.
             FunctionError: it raised, or its answer is no JSON or too large for Lambda.
         """
         function = self._functions[name]
@@ -104,6 +114,8 @@ class Functions:
         try:
             with environment(variables), redirect_stdout(stdout):
                 yield
+        except CodeError:
+            raise
         except (Exception, SystemExit) as error:
             self._show()
             traceback.print_exc()
@@ -125,21 +137,55 @@ class _Code:
 
     def __init__(self, src: Path) -> None:
         self._src = src
-        self._state: object = None
+        self._state: dict[Path, tuple[int, int]] = {}
         self._modules: dict[str, ModuleType] = {}
         self._handlers: dict[str, Handler] = {}
+        self._reported: set[str] = set()
 
     def handler(self, path: str) -> Handler:
-        """The handler `module.name`, as the files are now."""
+        """The handler `module.name`, as the files are now.
+
+        Raises:
+            CodeError: it cannot be imported. stderr says why, once for each state of the files.
+        """
         files = {file: file.stat() for file in self._src.rglob("*.py")}
         state = {file: (stat.st_mtime_ns, stat.st_size) for file, stat in files.items()}
         if state != self._state:
+            edited = {self._shown(file) for file, _ in state.items() ^ self._state.items()}
+            if self._state:
+                typer.secho(f"reloaded: {', '.join(sorted(edited))}", err=True, fg="cyan")
             self._state, self._modules, self._handlers = state, {}, {}
+            self._reported.clear()
         if path not in self._handlers:
             module, _, name = path.rpartition(".")
-            with self._importing():
-                self._handlers[path] = getattr(importlib.import_module(module), name)
+            try:
+                with self._importing():
+                    self._handlers[path] = getattr(importlib.import_module(module), name)
+            except (Exception, SystemExit) as error:
+                raise self._explained(error) from error
         return self._handlers[path]
+
+    def _explained(self, error: BaseException) -> CodeError:
+        """The import's error, with its place in `src`. It is printed if it is new."""
+        frames = traceback.extract_tb(error.__traceback__)
+        places = [(frame.filename, frame.lineno) for frame in frames]
+        text, limit = str(error), None
+        if isinstance(error, SyntaxError):
+            places.append((error.filename or "", error.lineno))
+            text, limit = error.msg, 0  # the import's frames say nothing
+        message = f"{type(error).__name__}: {text}"
+        ours = [(Path(file), line) for file, line in places if Path(file).is_relative_to(self._src)]
+        for file, line in ours[-1:]:
+            message = f"{self._shown(file)}, line {line}: {message}"
+        if message not in self._reported:
+            self._reported.add(message)
+            shown = "".join(traceback.format_exception(error, limit=limit))
+            typer.secho(shown, err=True, fg="red", nl=False)
+        return CodeError(message)
+
+    def _shown(self, file: Path) -> str:
+        """The file as a developer names it: `src/…`."""
+        return str(file.relative_to(self._src.parent))
 
     @contextmanager
     def _importing(self) -> Iterator[None]:

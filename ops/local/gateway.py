@@ -1,7 +1,7 @@
 """Amazon API Gateway (REST) as an object: HTTP request → authorizer → endpoint → HTTP response.
 
-It does what a client or a function can see of the service, but neither throttles nor caches the
-authorizer's answers.
+It does what a client or a function can see of the service, but does not cache the authorizer's
+answers, and throttles only when told to (`Failures`).
 """
 
 import json
@@ -9,9 +9,10 @@ import re
 import time
 from base64 import b64decode
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
-from typing import Any
+from random import random
+from typing import Any, Self
 from uuid import uuid4
 
 from ops.local.cloudformation import ACCOUNT_ID, REGION
@@ -28,6 +29,37 @@ class FunctionError(Exception):
     """A function raised, or its answer is one that Lambda refuses."""
 
 
+class CodeError(Exception):
+    """The code of a function cannot be imported; the text says what is wrong, and where."""
+
+
+@dataclass(frozen=True)
+class Failures:
+    """Which share of the requests is answered with an error, and with which.
+
+    Attributes:
+        kind: the type of a gateway response.
+        share: over 0, up to 1.
+    """
+
+    kind: str
+    share: float
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read `503`, for all requests, or `503:0.3`.
+
+        Raises:
+            ValueError: the text is something else.
+        """
+        status, colon, share = text.partition(":")
+        kinds = {"429": "THROTTLED", "500": "DEFAULT_5XX", "503": "INTEGRATION_FAILURE"}
+        failures = cls(kinds.get(status, ""), float(share) if colon else 1)
+        if not failures.kind or not 0 < failures.share <= 1:
+            raise ValueError(text)
+        return failures
+
+
 @dataclass(frozen=True)
 class Response:
     """An HTTP response; the length of the body is the server's to tell."""
@@ -42,17 +74,23 @@ class _Refusal(Exception):
 
 
 class Gateway:
-    """One API. `invoke(function name, event)` runs a function, or raises `FunctionError`."""
+    """One API. `invoke(function name, event)` runs a function, as `Functions.invoke` does."""
 
-    def __init__(self, api: Api, invoke: Invoke) -> None:
+    def __init__(self, api: Api, invoke: Invoke, failures: Failures | None = None) -> None:
         self._api = api
         self._invoke = invoke
+        self._failures = failures
 
     def answer(self, request: Request) -> Response:
-        """Answer as API Gateway would: from the route's function, or with a gateway response."""
+        """Answer as API Gateway would: from the route's function, or with a gateway response.
+
+        Code that cannot be imported is named in the answer, where API Gateway would send a 503.
+        """
         event = proxy_event(request, self._api.stage)
         context = event["requestContext"]
         try:
+            if self._failures and random() < self._failures.share:
+                raise _Refusal(self._failures.kind)
             function = self._api.routes.get((request.method, request.path))
             if function is None:
                 raise _Refusal("MISSING_AUTHENTICATION_TOKEN")
@@ -60,6 +98,11 @@ class Gateway:
             return self._integrate(function, event)
         except _Refusal as refusal:
             return _render(self._api.gateway_responses[str(refusal)], context)
+        except CodeError as error:
+            response = _render(self._api.gateway_responses["DEFAULT_5XX"], context)
+            problem = json.loads(response.body)
+            problem["detail"] = problem["error"]["message"] = str(error)
+            return replace(response, body=json.dumps(problem).encode())
 
     def refuse(self, kind: str) -> Response:
         """The gateway response of a type, for what cannot be read as a request."""

@@ -1,7 +1,10 @@
 """The local API: the real handlers behind a small API Gateway, over HTTP on this machine."""
 
-import errno
+import json
+import os
 import re
+import shlex
+import string
 import sys
 import time
 from collections.abc import Iterator
@@ -9,24 +12,26 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
+from socket import socket
 from socketserver import ThreadingTCPServer
 from threading import Thread
 from typing import Any
 from urllib.parse import quote
+
+import typer
 
 from ops.local import demo, docs_site, template
 from ops.local.dynamodb import demo_data
 from ops.local.environment import PARTIQL, Variables
 from ops.local.events import Request
 from ops.local.functions import SRC, Functions
-from ops.local.gateway import MAX_REQUEST_BYTES, FunctionError, Gateway, Response
+from ops.local.gateway import MAX_REQUEST_BYTES, CodeError, Failures, Gateway, Response
+from ops.local.ports import HOST, listen
 from ops.local.template import ENDPOINT
 
-HOST = "127.0.0.1"
-
-
-class UnusablePortError(Exception):
-    """Another program listens on the port, or listening there takes more rights."""
+_COLOURS = {2: "green", 3: "cyan", 4: "yellow", 5: "red"}  # by the first digit of a status
+# An API key, percent-encoded or not.
+_KEY = re.compile(r"(t|%74)(k|%6b)(_|%5f)(\w|%[0-9a-f]{2})+", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -54,55 +59,55 @@ class LocalApi:
 
 
 @contextmanager
-def running(port: int = 0, *, src: Path = SRC, verbose: bool = False) -> Iterator[LocalApi]:
+def running(
+    port: int = 0,
+    *,
+    src: Path = SRC,
+    verbose: bool = False,
+    failures: Failures | None = None,
+) -> Iterator[LocalApi]:
     """Serves `src` with the demo data, from now on until the end of the `with` block.
 
     Args:
-        port: 0 takes a free one.
+        port: where that is taken, the next free one is used; 0 takes any. The embedded DynamoDB
+            listens on the port after it.
         src: the folder of the code, whose edits are picked up.
         verbose: what the functions log goes to stderr; else it does only when they fail.
+        failures: the share of the requests that fails without a cause.
 
     Raises:
-        UnusablePortError: the port is not free.
+        UnusablePortError: as `ops.local.ports.listen`.
         UnusableEndpointError: as `ops.local.dynamodb.demo_data`.
     """
     deployment = template.load()
-    with _listening(port) as server, demo_data(deployment) as variables:
+    with (
+        _Server(listen(port)) as server,
+        demo_data(deployment, server.port + 1 if port else 0) as variables,
+    ):
         functions = Functions(deployment.functions, variables, src=src, verbose=verbose)
-        with suppress(FunctionError):  # stderr says why, and an edit fixes it
+        with suppress(CodeError):  # stderr says why, and an edit fixes it
             functions.warm_up()
-        server.gateway = Gateway(deployment.api, functions.invoke)
+        server.gateway = Gateway(deployment.api, functions.invoke, failures)
         thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
         thread.start()
         try:
-            yield LocalApi(f"http://{HOST}:{server.server_address[1]}", variables)
+            yield LocalApi(f"http://{HOST}:{server.port}", variables)
         finally:
             server.shutdown()
             thread.join()
 
 
-@contextmanager
-def _listening(port: int) -> "Iterator[_Server]":
-    try:
-        server = _Server((HOST, port), _RequestHandler)
-    except OSError as error:
-        if error.errno not in (errno.EADDRINUSE, errno.EACCES):
-            raise
-        raise UnusablePortError(
-            f"Port {port} cannot be used ({error.strerror}). "
-            f"Choose another: make run PORT={port + 1}"
-        ) from None
-    with server:
-        yield server
-
-
 class _Server(ThreadingTCPServer):
     """Not `http.server.HTTPServer`, which asks a name server for the name of 127.0.0.1."""
 
-    allow_reuse_address = True
     daemon_threads = True
-    request_queue_size = 128
     gateway: Gateway
+
+    def __init__(self, listening: socket) -> None:
+        super().__init__(listening.getsockname(), _RequestHandler, bind_and_activate=False)
+        self.socket.close()
+        self.socket = listening
+        self.port: int = listening.getsockname()[1]
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         if not isinstance(sys.exception(), ConnectionError):  # a client that hung up
@@ -135,13 +140,12 @@ class _RequestHandler(BaseHTTPRequestHandler):
             query=query,
             headers=headers,
             body=body,
-            port=self.server.server_address[1],
+            port=self.server.port,
             source_ip=self.client_address[0],
         )
         response = docs_site.answer(request) or self.server.gateway.answer(request)
         self._send(response)
-        milliseconds = 1000 * (time.perf_counter() - start)
-        self._log(self.command, path, response.status, f"{milliseconds:.0f} ms")
+        _log(f"{self.command} {self.path}", response, time.perf_counter() - start)
 
     def _read_body(self) -> bytes | None:
         """The body; `None` if its length is malformed or too large, which has been answered."""
@@ -163,7 +167,7 @@ class _RequestHandler(BaseHTTPRequestHandler):
         self.request_version = self.protocol_version  # else no headers where there was no version
         response = self.server.gateway.refuse(kind)
         self._send(response)
-        self._log(self.command or "-", "-", response.status)
+        _log("(malformed)", response, 0)
 
     def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
         """Answer in the gateway's words what `http.server` finds wrong."""
@@ -183,14 +187,27 @@ class _RequestHandler(BaseHTTPRequestHandler):
         if self.command != "HEAD":
             self.wfile.write(response.body)
 
-    def _log(self, method: str, path: str, *rest: object) -> None:
-        # Without the query, and never with a key: it may have been sent in the wrong place.
-        shown = re.sub(r"tk_\w+", "tk_...", quote(path, safe="/%:@-._~"))
-        print(method, shown, *rest, file=sys.stderr, flush=True)
+
+def _log(request: str, response: Response, seconds: float) -> None:
+    """Print a line about a request, never with an API key: one may stand in the wrong place."""
+    headers = {name.lower(): value for name, value in response.headers}
+    status = typer.style(response.status, fg=_COLOURS[response.status // 100], bold=True)
+    if headers.get("content-type") == "application/problem+json":
+        status += " " + json.loads(response.body)["error"]["code"]
+    shown = quote(_KEY.sub("tk_...", request), safe=string.punctuation + " ")
+    time_of_day = typer.style(time.strftime("%H:%M:%S"), dim=True)
+    request_id = typer.style(headers.get("x-request-id", ""), dim=True)
+    line = f"{time_of_day} {shown} {status} {1000 * seconds:.0f} ms {request_id}"
+    typer.echo(line.rstrip(), err=True, color=False if os.environ.get("NO_COLOR") else None)
 
 
-def banner(api: LocalApi) -> str:
-    """What a reader needs to use the API, as lines of text."""
+def banner(api: LocalApi, port: int = 0) -> str:
+    """What a reader needs to use the API, as lines of text.
+
+    Args:
+        api: it runs.
+        port: the one that was asked for.
+    """
     first, second = demo.KEYS
     shown = (
         *(ENDPOINT, "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_DEFAULT_REGION"),
@@ -199,7 +216,9 @@ def banner(api: LocalApi) -> str:
     # Not the reader's own credentials: what this process found set is not repeated.
     line = " ".join(f"{name}={api.environment[name]}" for name in shown if name in api.environment)
     line += f" CONVERSATIONS_URL={api.endpoint}"  # for the curl line that `keys issue` prints
+    commands = shlex.quote(str(Path(sys.executable).parent))
     return f"""\
+{_moves(api, port)}\
 API        {api.endpoint}
 Docs       {api.url}/docs
 DynamoDB   {api.dynamodb}
@@ -214,8 +233,24 @@ Try it
 demo holds the documented conversation, demo-busy {demo.BUSY_COUNT} varied ones,
 and demo-mine none: it is for your own.
 
-In a second terminal, this line leads the console's other commands to these tables:
-  export {line}
+In a second terminal, this line leads the command `conversations` to these tables:
+  export PATH={commands}:"$PATH" {line}
 
-Edits of src/ are picked up. Ctrl-C stops it.
+Edits of src/ are picked up, breakpoint() opens a prompt here. Ctrl-C stops it.
 """
+
+
+def _moves(api: LocalApi, port: int) -> str:
+    """A line for each port that was taken, so that the next free one is used."""
+    if not port:
+        return ""
+    listening = int(api.url.rpartition(":")[2])
+    wanted = {"API": (port, listening)}
+    if ENDPOINT not in os.environ:
+        wanted["DynamoDB"] = (listening + 1, int(api.dynamodb.rpartition(":")[2]))
+    lines = [
+        f"Port {wish} is taken: the {name} listens on {port}.\n"
+        for name, (wish, port) in wanted.items()
+        if wish != port
+    ]
+    return "".join([*lines, "\n"] if lines else lines)

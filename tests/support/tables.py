@@ -8,7 +8,7 @@ from moto import mock_aws
 
 from domain.conversation import Conversation
 from handlers import authorize, list_conversations
-from ops.local.dynamodb import _embedded
+from ops.local.dynamodb import embedded
 from ops.local.template import ENDPOINT, load
 from storage.conversations import ConversationTable
 from storage.dynamodb import client
@@ -37,7 +37,7 @@ def embedded_dynamodb() -> "Iterator[DynamoDBClient]":
 @contextmanager
 def served_dynamodb() -> "Iterator[str]":
     """moto's server with empty tables, which the handlers read past boto3; yields its address."""
-    with pytest.MonkeyPatch.context() as patch, _embedded() as variables:
+    with pytest.MonkeyPatch.context() as patch, embedded() as variables:
         for name in _ONLY_FOR_BOTO3:
             patch.delenv(name, raising=False)
         address = str(variables[ENDPOINT])
