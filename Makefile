@@ -11,12 +11,16 @@ SAM := SAM_CLI_TELEMETRY=0 $(SAM_VENV)/bin/sam
 # Byte code is kept; without it every command compiles the libraries anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help run test check invoke lock clean
+.PHONY: help setup run test check invoke lock clean
 help: ## Show this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
 
-run: $(BIN)/conversations ## Serve the endpoint on http://127.0.0.1, PORT=3000, with demo data
-	@$(BIN)/conversations serve --port $(PORT)
+setup: $(BIN)/conversations $(SAM_VENV)/bin/sam ## Make what a deployer needs: the commands conversations and sam
+	@echo 'Paste this line, so that your shell finds them:'
+	@echo '  alias conversations=$(abspath $(BIN))/conversations sam=$(abspath $(SAM_VENV))/bin/sam'
+
+run: $(BIN)/conversations ## Serve the endpoint on http://127.0.0.1, PORT=3000, with demo data; VERBOSE=1 shows the functions' logs
+	@$(BIN)/conversations serve --port $(PORT) $(if $(VERBOSE),--verbose)
 
 # Three workers for two cores, since some tests wait. CI measures coverage and takes all cases.
 test: $(BIN)/conversations $(MINISTACK_VENV)/bin/ministack ## Run the unit and integration tests

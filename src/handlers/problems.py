@@ -112,9 +112,10 @@ PROBLEMS = {
     ),
     "not_found": Problem(
         404,
-        "This API answers GET /v1/api/conversations only.",
+        "This API answers GET /v1/api/conversations only, without a slash at the end.",
         when="The path or the method is another than `GET /v1/api/conversations`.",
-        what_to_do="Check the address; the default one of a deployment contains the stage.",
+        what_to_do="Check the method and the address, which ends without a slash; "
+        "the default one of a deployment contains the stage.",
     ),
     "response_too_large": Problem(
         413,

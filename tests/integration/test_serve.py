@@ -1,17 +1,21 @@
 """The local API over real HTTP: what a reader of the banner can do, and what is refused."""
 
+import errno
 import http.client
 import json
 import os
+import pty
 import re
+import select
 import shlex
 import shutil
 import signal
 import socket
 import subprocess
 import sys
+import termios
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
@@ -21,11 +25,13 @@ from typer.testing import CliRunner
 
 from domain.api_key import generate
 from ops.cli import app
-from ops.local import server, template
+from ops.local import gateway, server, template
 from ops.local.demo import KEYS
 from ops.local.dynamodb import fill
 from ops.local.environment import environment
 from ops.local.functions import SRC
+from ops.local.gateway import Failures
+from ops.local.ports import HOST
 from ops.local.server import LocalApi
 from ops.local.template import ENDPOINT
 from storage.dynamodb import client
@@ -112,10 +118,14 @@ def test_no_key_and_every_bad_key_get_one_answer(local: LocalApi, key: str | Non
 
 @pytest.mark.parametrize(
     ("method", "path"),
-    [("GET", "/"), ("GET", PATH + "/1"), ("POST", PATH), ("OPTIONS", PATH), ("BREW", PATH)],
+    [
+        *(("GET", "/"), ("GET", PATH + "/1"), ("GET", PATH + "/")),
+        *(("POST", PATH), ("OPTIONS", PATH), ("BREW", PATH)),
+    ],
 )
 def test_an_unknown_path_or_method_is_not_found(local: LocalApi, method: str, path: str) -> None:
-    assert_problem(get(local, method=method, path=path), 404, "not_found")
+    detail = assert_problem(get(local, method=method, path=path), 404, "not_found")
+    assert detail == f"This API answers GET {PATH} only, without a slash at the end."
 
 
 def test_head_is_answered_without_a_body(local: LocalApi) -> None:
@@ -185,8 +195,11 @@ def test_what_is_no_request_gets_the_gateways_answer(
     assert answer.json["error"]["code"] == code
 
 
-def test_edits_are_picked_up_and_a_syntax_error_is_mended(
-    local: LocalApi, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_edits_are_picked_up_and_a_syntax_error_is_named_to_the_client(
+    local: LocalApi,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     src = shutil.copytree(SRC, tmp_path / "src")
     handlers = src / "handlers" / "list_conversations.py"
@@ -194,24 +207,46 @@ def test_edits_are_picked_up_and_a_syntax_error_is_mended(
     monkeypatch.setenv(ENDPOINT, local.dynamodb)
     with server.running(src=src) as edited:
         assert get(edited).json == [DOCUMENTED]
+        assert "reloaded" not in capsys.readouterr().err
         handlers.write_text(original + "\n\ndef handler(*_):\n    return {'statusCode': 299}\n")
         assert get(edited).status == 299
+        assert "reloaded: src/handlers/list_conversations.py\n" in capsys.readouterr().err
         handlers.write_text(original + "\n\ndef handler(")
-        assert_problem(get(edited), 503, "store_unavailable")
+        line = len(original.splitlines()) + 3
+        for _ in range(2):
+            answer = get(edited)
+            place, error = assert_problem(answer, 500, "internal_error").split(": ", 1)
+            assert place == f"src/handlers/list_conversations.py, line {line}"
+            assert error == "SyntaxError: '(' was never closed"
+        assert capsys.readouterr().err.count("SyntaxError") == 1
         handlers.write_text(original)
         assert get(edited).json == [DOCUMENTED]
 
 
-def test_code_that_is_broken_at_the_start_can_be_mended(
+def test_code_that_is_broken_at_the_start_can_be_repaired(
     local: LocalApi, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     src = shutil.copytree(SRC, tmp_path / "src")
-    (src / "domain" / "caller.py").write_text("class")
+    (src / "domain" / "caller.py").write_text("import nothing")
     monkeypatch.setenv(ENDPOINT, local.dynamodb)
     with server.running(src=src) as edited:
-        assert_problem(get(edited), 503, "store_unavailable")
+        detail = assert_problem(get(edited), 500, "internal_error")
+        assert detail.startswith("src/domain/caller.py, line 1: ModuleNotFoundError: ")
         shutil.copy(SRC / "domain" / "caller.py", src / "domain")
         assert get(edited).json == [DOCUMENTED]
+
+
+# The command `serve`, of other code than src/.
+SERVE = """
+import os
+from functools import partial
+from pathlib import Path
+from ops import cli
+from ops.local import server
+
+server.running = partial(server.running, src=Path(os.environ["SRC"]))
+cli.app(["serve", "--port", "0"])
+"""
 
 
 @contextmanager
@@ -268,12 +303,23 @@ def test_a_reader_needs_only_what_the_banner_says(monkeypatch: pytest.MonkeyPatc
         shell(f"unset AWS_PROFILE; {export}; {sys.executable} -c {shlex.quote(STORE)}")
         assert json.loads(shell(curl.replace("demo'", "demo-mine'"))) == [DOCUMENTED]
 
-        shell(curl.replace(PATH, f"{PATH}/{KEY}?x-api-key={KEY}"))
+        command = f"conversations get --workspace demo-mine --user {KEYS[0].user_id}"
+        assert json.loads(shell(f"unset AWS_PROFILE; {export}; {command}")) == [DOCUMENTED]
+
+        encoded = f"%74%6B_{KEY[3:]}"
+        shell(curl.replace(PATH, f"{PATH}/{KEY}'?x-api-key={encoded}&limit=%2B1'"))
         process.send_signal(signal.SIGINT)
         rest, log = process.communicate(timeout=10)
     assert (process.returncode, rest) == (0, "")
     assert "tk_D" not in log
-    assert re.fullmatch(rf"(GET {PATH} 200 \d+ ms\n){{2}}GET {PATH}/tk_\.\.\. 404 \d+ ms\n", log)
+    lines = [
+        f"GET {PATH} 200",
+        f"GET {PATH} 200",
+        f"GET {PATH}/tk_...?x-api-key=tk_...&limit=%2B1 404 not_found",
+    ]
+    rest_of_line = r" \d+ ms [0-9a-f-]{36}\n"
+    pattern = "".join(rf"\d\d:\d\d:\d\d {re.escape(line)}{rest_of_line}" for line in lines)
+    assert re.fullmatch(pattern, log), log
 
 
 def test_a_dynamodb_that_was_named_is_used_and_sigterm_ends_it(
@@ -325,12 +371,127 @@ def test_seeding_again_changes_nothing(local: LocalApi, monkeypatch: pytest.Monk
     assert get(local, workspace="demo-busy").body == before
 
 
-def test_a_taken_port_is_one_clear_line(local: LocalApi) -> None:
-    port = local.url.rpartition(":")[2]
-    command = [CONSOLE, "serve", "--port", port]
-    done = subprocess.run(command, capture_output=True, check=False, text=True)
-    assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr == (
-        f"Port {port} cannot be used (Address already in use). "
-        f"Choose another: make run PORT={int(port) + 1}\n"
-    )
+def port_of(address: str) -> int:
+    return int(address.rpartition(":")[2])
+
+
+def free_ports(count: int) -> int:
+    """The first of so many free ports in a row."""
+    for first in range(20_000, 30_000, 100):
+        with ExitStack() as stack, suppress(OSError):
+            for port in range(first, first + count):
+                stack.enter_context(socket.create_server((HOST, port)))
+            return first
+    raise AssertionError("no free ports")
+
+
+def test_dynamodb_listens_on_the_port_after_the_apis_again_after_a_restart() -> None:
+    port = free_ports(2)
+    for _ in range(2):
+        with server.running(port) as api:
+            assert (port_of(api.url), port_of(api.dynamodb)) == (port, port + 1)
+            assert get(api).json == [DOCUMENTED]
+            assert " is taken" not in server.banner(api, port)
+
+
+def test_where_ports_are_taken_the_next_free_ones_are_used_and_named() -> None:
+    port = free_ports(4)
+    with (
+        socket.create_server((HOST, port)),
+        socket.create_server((HOST, port + 2)),
+        server.running(port) as api,
+    ):
+        assert (port_of(api.url), port_of(api.dynamodb)) == (port + 1, port + 3)
+        assert get(api).json == [DOCUMENTED]
+        assert server.banner(api, port).startswith(
+            f"Port {port} is taken: the API listens on {port + 1}.\n"
+            f"Port {port + 2} is taken: the DynamoDB listens on {port + 3}.\n\n"
+        )
+
+
+def test_a_port_that_cannot_be_used_is_one_clear_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(socket, "create_server", refuse)
+    done = CliRunner().invoke(app, ["serve", "--port", "80"])
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert done.stderr == "Port 80 cannot be used (Permission denied). Choose another.\n"
+
+
+def test_a_share_of_the_requests_fails_with_the_row_of_the_error_table(
+    local: LocalApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(ENDPOINT, local.dynamodb)
+    drawn = iter([0.29, 0.3])
+    monkeypatch.setattr(gateway, "random", lambda: next(drawn))
+    with server.running(failures=Failures.parse("503:0.3")) as failing:
+        answer = get(failing)
+        assert_problem(answer, 503, "store_unavailable")
+        assert answer.headers["Retry-After"] == "5"
+        assert get(failing).json == [DOCUMENTED]
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "retry_after"),
+    [(429, "rate_limit_exceeded", "1"), (500, "internal_error", None)],
+)
+def test_all_requests_can_fail(
+    local: LocalApi,
+    monkeypatch: pytest.MonkeyPatch,
+    status: int,
+    code: str,
+    retry_after: str | None,
+) -> None:
+    monkeypatch.setenv(ENDPOINT, local.dynamodb)
+    with server.running(failures=Failures.parse(str(status))) as failing:
+        answer = get(failing)
+        assert_problem(answer, status, code)
+        assert answer.headers.get("Retry-After") == retry_after
+        assert httpx.get(f"{failing.url}/openapi.json").status_code == 200
+
+
+def read_until(terminal: int, text: str) -> str:
+    """What the terminal shows up to the text."""
+    shown = ""
+    while text not in shown:
+        ready, _, _ = select.select([terminal], [], [], 60)
+        assert ready, shown
+        shown += os.read(terminal, 1000).decode()
+    return shown
+
+
+def test_breakpoint_opens_a_prompt_in_the_terminal(local: LocalApi, tmp_path: Path) -> None:
+    """In a pseudo-terminal: the prompt answers, the request is served, and Ctrl-C ends it all."""
+    src = shutil.copytree(SRC, tmp_path / "src")
+    handlers = src / "handlers" / "list_conversations.py"
+    line = "    parameters.require_one_api_key(event)"
+    handlers.write_text(handlers.read_text().replace(line, f"    breakpoint()\n{line}"))
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.environ |= {ENDPOINT: local.dynamodb, "NO_COLOR": "1", "SRC": str(src)}
+        os.environ.pop("PYTHONBREAKPOINT", None)
+        os.execv(sys.executable, [sys.executable, "-c", SERVE])  # noqa: S606
+    try:
+        banner = read_until(terminal, "Ctrl-C")
+        (curl,) = re.findall(r"^ *(curl .*?)\r?$", banner, re.MULTILINE)
+        echo = termios.tcgetattr(terminal)[3] & termios.ECHO
+        with subprocess.Popen(shlex.split(curl), stdout=subprocess.PIPE) as client:
+            read_until(terminal, "(Pdb) ")
+            os.write(terminal, b"p query.sort, len(f'{query}') > 9\n")
+            assert "('-createdAt', True)" in read_until(terminal, "(Pdb) ")
+            os.write(terminal, b"c\n")
+            body, _ = client.communicate(timeout=60)
+        assert json.loads(body) == [DOCUMENTED]
+        assert f"GET {PATH} 200 " in read_until(terminal, " ms ")
+        with subprocess.Popen(shlex.split(curl), stderr=subprocess.DEVNULL):
+            read_until(terminal, "(Pdb) ")
+            os.write(terminal, b"\x03")
+            assert os.waitpid(pid, 0) == (pid, 0)
+            pid = 0
+        assert termios.tcgetattr(terminal)[3] & termios.ECHO == echo
+    finally:
+        if pid:
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+        os.close(terminal)

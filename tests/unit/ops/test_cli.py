@@ -1,9 +1,13 @@
+import json
+import re
 from pathlib import Path
 
 import pytest
+from typer.main import get_command
 from typer.testing import CliRunner, Result
 
 from ops.cli import app
+from ops.local.template import ROOT
 
 
 def run(*arguments: str) -> Result:
@@ -24,6 +28,35 @@ def test_help_names_every_command_and_a_first_example() -> None:
 @pytest.mark.parametrize("command", ["serve", "invoke", "seed"])
 def test_every_command_explains_itself(command: str) -> None:
     assert run(command, "--help").exit_code == 0
+
+
+def test_an_unknown_failure_is_refused() -> None:
+    assert "--fail must be 429, 500 or 503" in complaint(run("serve", "--fail", "404"))
+
+
+def test_the_editors_files_name_what_exists() -> None:
+    launch, settings = (
+        json.loads((ROOT / ".vscode" / name).read_text())
+        for name in ("launch.json", "settings.json")
+    )
+    folder = "${workspaceFolder}/"
+    programs = {
+        configuration["program"].removeprefix(folder)
+        for configuration in launch["configurations"]
+        if "program" in configuration
+    }
+    # `make run` makes the environment, and this command in it.
+    assert programs == {".venv/bin/conversations"}
+    assert settings["python.defaultInterpreterPath"] == f"{folder}.venv/bin/python"
+    commands = [configuration.get("args", [])[0] for configuration in launch["configurations"]]
+    assert {command for command in commands if command != "${file}"} <= set(
+        get_command(app).commands  # type: ignore[attr-defined]
+    )
+    folders = [*settings["python.analysis.extraPaths"], *settings["python.testing.pytestArgs"]]
+    assert folders
+    assert all((ROOT / name).is_dir() for name in folders)
+    tags = {tag.split()[0] for tag in settings["yaml.customTags"]}
+    assert tags >= set(re.findall(r"(?<= )![A-Z]\w+", (ROOT / "template.yaml").read_text()))
 
 
 def test_seed_asks_where_to() -> None:

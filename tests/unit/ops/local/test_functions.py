@@ -1,14 +1,17 @@
 import os
+import re
+import sys
 from dataclasses import replace
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
 
 import domain.caller
-from ops.local import template
+from ops.local import debugger, template
 from ops.local.functions import Context, Functions
-from ops.local.gateway import FunctionError
+from ops.local.gateway import CodeError, FunctionError
 
 FUNCTION = replace(
     template.load().functions["ListConversationsFunction"], name="F", handler="handlers.f.handler"
@@ -17,8 +20,9 @@ FUNCTION = replace(
 
 def write(src: Path, body: str, head: str = "") -> None:
     for package in ("handlers", "domain"):
-        (src / package).mkdir(exist_ok=True)
-        (src / package / "__init__.py").touch()
+        if not (src / package).exists():
+            (src / package).mkdir()
+            (src / package / "__init__.py").touch()
     text = f"{head}\ndef handler(event, context):\n    {body}\n"
     (src / "handlers" / "f.py").write_text(text)
 
@@ -64,17 +68,36 @@ def test_the_functions_modules_are_not_this_processes(tmp_path: Path) -> None:
     assert still is domain.caller
 
 
-def test_a_syntax_error_fails_and_is_shown_until_it_is_mended(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(
+    ("body", "head", "message"),
+    [
+        ("return (", "", "line 3: SyntaxError: '(' was never closed"),
+        ("return 1", "\nimport nothing", "line 2: ModuleNotFoundError: No module named 'nothing'"),
+        ("return 1", "raise SystemExit(3)", "line 1: SystemExit: 3"),
+    ],
+)
+def test_code_that_does_not_load_says_where_and_is_printed_once(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], body: str, head: str, message: str
 ) -> None:
-    write(tmp_path, "return (")
-    subject = functions(tmp_path)
-    for _ in range(2):
-        with pytest.raises(FunctionError):
-            subject.invoke("F", {})
-        assert "SyntaxError" in capsys.readouterr().err
-    write(tmp_path, "return 1")
+    src = tmp_path / "src"
+    src.mkdir()
+    subject = functions(src)
+    for attempt in range(2):
+        write(src, body + attempt * " ", head)
+        for printed in (1, 0):
+            with pytest.raises(CodeError, match=re.escape(f"src/handlers/f.py, {message}")):
+                subject.invoke("F", {})
+            assert capsys.readouterr().err.count(message.partition(": ")[2]) == printed
+    write(src, "return 1")
     assert subject.invoke("F", {}) == 1
+    assert capsys.readouterr().err == "reloaded: src/handlers/f.py\n"
+
+
+def test_a_handler_that_is_missing_is_named(tmp_path: Path) -> None:
+    write(tmp_path, "pass")
+    (tmp_path / "handlers" / "f.py").write_text("")
+    with pytest.raises(CodeError, match=r"^AttributeError: .*'handler'"):
+        functions(tmp_path).invoke("F", {})
 
 
 @pytest.mark.parametrize(
@@ -109,3 +132,15 @@ def test_the_context_counts_down_from_the_timeout() -> None:
     left = Context(replace(FUNCTION, timeout=28)).get_remaining_time_in_millis()
     assert 27_000 < left / 4 <= 28_000  # the embedded DynamoDB is slower than the real one
     assert Context(replace(FUNCTION, timeout=-1)).get_remaining_time_in_millis() == 0
+
+
+def test_time_at_a_prompt_does_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    context = Context(replace(FUNCTION, timeout=28))
+    spent = debugger.seconds_at_prompts() + 3600
+    monkeypatch.setattr(debugger._Debugger, "seconds", spent)
+    assert context.get_remaining_time_in_millis() > 3600_000
+
+
+def test_the_debugger_of_an_editor_gets_hours(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pydevd", ModuleType("pydevd"))
+    assert Context(replace(FUNCTION, timeout=28)).get_remaining_time_in_millis() > 7 * 3600_000

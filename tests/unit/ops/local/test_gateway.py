@@ -8,7 +8,7 @@ import pytest
 
 from ops.local import template
 from ops.local.events import Event, Request
-from ops.local.gateway import FunctionError, Gateway, Response
+from ops.local.gateway import CodeError, Failures, FunctionError, Gateway, Response
 from tests.support.api import EVENTS
 
 API = template.load().api
@@ -195,6 +195,35 @@ def test_an_endpoint_that_fails_is_unavailable(endpoint: Any) -> None:
     response = answer(Lambda(endpoint=endpoint))
     assert code(response) == (503, "store_unavailable")
     assert ("Retry-After", "5") in response.headers
+
+
+@pytest.mark.parametrize("name", ["AuthorizeFunction", "ListConversationsFunction"])
+def test_code_that_does_not_load_is_named(name: str) -> None:
+    functions = Lambda()
+    functions.answers[name] = CodeError('src/a.py, line 1: "odd"')
+    response = answer(functions)
+    assert code(response) == (500, "internal_error")
+    problem = json.loads(response.body)
+    assert problem["detail"] == problem["error"]["message"] == 'src/a.py, line 1: "odd"'
+    assert dict(response.headers)["x-request-id"] in problem["instance"]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("429", Failures("THROTTLED", 1)),
+        ("500:1", Failures("DEFAULT_5XX", 1)),
+        ("503:0.3", Failures("INTEGRATION_FAILURE", 0.3)),
+    ],
+)
+def test_failures_are_a_status_and_a_share(text: str, expected: Failures) -> None:
+    assert Failures.parse(text) == expected
+
+
+@pytest.mark.parametrize("text", ["404", "", "503:", "503:0", "503:1.1", "503:nan", "503:-1", ":1"])
+def test_other_failures_are_refused(text: str) -> None:
+    with pytest.raises(ValueError):
+        Failures.parse(text)
 
 
 def test_a_gateway_response_carries_the_request_id_in_header_and_body() -> None:
