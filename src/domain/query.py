@@ -12,6 +12,7 @@ from domain.timestamp import RFC_3339, to_instant
 
 Sort = Literal["-createdAt", "createdAt", "-updatedAt", "updatedAt"]
 Messages = Literal["all", "last", "none"]
+Deleted = Literal["exclude", "include"]
 Range = tuple[str | None, str | None]
 """Instants: from the first one on, before the second; `None` is no bound."""
 Position = tuple[str, ...]
@@ -84,6 +85,10 @@ class ConversationQuery(BaseModel):
     messages: Annotated[Messages, Rule("one of all, last and none")] = Field(
         default="all",
         description="Which messages each conversation holds: all, the last one, or none.",
+    )
+    deleted: Annotated[Deleted, Rule("one of exclude and include")] = Field(
+        default="exclude",
+        description="Whether tombstones of deleted conversations are listed, too: for sync.",
     )
 
     @property

@@ -45,4 +45,9 @@ def to_instant(text: str) -> str:
 
 def now() -> str:
     """This instant, as `to_instant` spells it."""
-    return datetime.now(UTC).isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z"
+    return spell(datetime.now(UTC))
+
+
+def spell(moment: datetime) -> str:
+    """A moment in UTC, as `to_instant` spells it."""
+    return moment.isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z"

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from math import ceil
 from typing import TYPE_CHECKING
 
 from domain.errors import StoreUnavailableError
@@ -21,9 +22,10 @@ _MAX_LIMIT = 100_000  # items of a read; DynamoDB ends it at 1 MB
 
 @dataclass(slots=True)
 class Page:
-    """Conversations in order, as canonical JSON, each with its position.
+    """Conversations in order, as canonical JSON.
 
     Attributes:
+        positions: for each, the position after which to look for the one that follows.
         next: the position after which the next page begins; `None` if nothing follows.
         reads: how many requests DynamoDB answered for it.
     """
@@ -66,20 +68,28 @@ class ConversationTable:
             UnreadableConversationError: a stored conversation is damaged.
         """
         page = Page()
-        size = 0
+        size = read = 0
         request = layout.request(self._name, partition, query, after)
         while True:
             with store_errors():
                 answer = self._client.query(**request)
             items, last = _checked(answer, partition, query)
             page.reads += 1
+            read += answer.get("ScannedCount", len(items))
+            before = len(page.documents)
             for item, position in items:
+                deleted = layout.tombstone(item)
+                if deleted is not None and query.deleted == "exclude":
+                    if page.positions:
+                        page.positions[-1] = position  # the next page need not read it again
+                    continue
                 if len(page.documents) == query.limit:
                     return page.first(query.limit)
                 if page.documents and seconds_left() < SECONDS_TO_ANSWER:
                     return page.first(len(page.documents))
-                whole = layout.unpack(partition, item)
-                text = document.keep_messages(whole, query.messages)
+                text = deleted or document.keep_messages(
+                    layout.unpack(partition, item), query.messages
+                )
                 size += len(text)
                 if size > max_bytes and page.documents:
                     return page.first(len(page.documents))
@@ -92,10 +102,11 @@ class ConversationTable:
                 return page
             request["ExclusiveStartKey"] = answer["LastEvaluatedKey"]
             if query.limit is not None:
-                missing = query.limit + 1 - len(page.documents)
-                # A filter that lets few pass is worth larger reads.
-                rare = 2 * request["Limit"] if "FilterExpression" in request else 0
-                request["Limit"] = max(missing, min(rare, _MAX_LIMIT))
+                listed = len(page.documents)
+                # As many as should hold what is missing; a read that found nothing doubles the next.
+                expected = ceil((query.limit + 1 - listed) * read / listed) if listed else 0
+                doubled = 2 * request["Limit"] if listed == before else 0
+                request["Limit"] = min(max(expected, doubled), _MAX_LIMIT)
 
 
 def _checked(

@@ -1,13 +1,15 @@
 """How conversations lie in their table: the one place that names keys, attributes and the index."""
 
 from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from json.encoder import encode_basestring
 from typing import TYPE_CHECKING, NewType
 
 from domain.caller import WORKSPACE_ID, Caller, require_id
 from domain.conversation import Conversation
 from domain.errors import ConversationTooLargeError, UnreadableConversationError
 from domain.query import ConversationQuery, Position, Range
-from domain.timestamp import to_instant
+from domain.timestamp import spell, to_instant
 from storage import document
 
 if TYPE_CHECKING:
@@ -23,9 +25,9 @@ INDEX = "by-updated"
 MAX_ITEM_BYTES = 400 * 1024  # AWS limit: names and values of all attributes
 # True of a missing item, too, and of one without `updatedKey`, which counts as the oldest.
 IS_NEWER = "attribute_not_exists(updatedKey) OR updatedKey < :updatedKey"
-KEYS = "pk, sk"
-STATES = "pk, sk, updatedKey"
-DOCUMENTS = "pk, sk, document"
+STATES = "pk, sk, updatedKey, deletedAt, agentId, pathwayId"
+DOCUMENTS = "pk, sk, updatedKey, document, deletedAt, expiresAt"
+TOMBSTONE_DAYS = 90
 # Of no item: a read that finds nothing.
 NO_KEY: "dict[str, AttributeValueTypeDef]" = {"pk": {"S": "-"}, "sk": {"S": "-"}}
 
@@ -68,7 +70,7 @@ def request(
         "TableName": table,
         "KeyConditionExpression": " AND ".join(filter(None, ("pk = :pk", condition))),
         "ExpressionAttributeValues": {name: {"S": value} for name, value in values.items()},
-        "ProjectionExpression": ", ".join(("document", *_key_names(query))),
+        "ProjectionExpression": DOCUMENTS,
         "ScanIndexForward": not query.sort.startswith("-"),
     }
     if query.by_updated:
@@ -207,6 +209,8 @@ def unpack(partition: str, item: "Item") -> bytes:
     """
     sort_key = item["sk"]["S"]
     try:
+        if "deletedAt" in item:
+            raise ValueError("it has deletedAt, and is no tombstone")
         match item.get("document"):
             case {"B": bytes() as stored} | {"S": str() as stored}:
                 return document.decode(stored, id_of(sort_key), partition.partition("#")[2])
@@ -214,3 +218,46 @@ def unpack(partition: str, item: "Item") -> bytes:
                 raise ValueError("it has no document")
     except ValueError as error:
         raise UnreadableConversationError((partition, sort_key), str(error)) from None
+
+
+def tombstone(item: "Item") -> bytes | None:
+    """What clients see of a tombstone, as JSON; `None` if the item is no tombstone."""
+    match item:
+        case {"document": _}:
+            return None
+        case {"deletedAt": {"S": str() as at}, "expiresAt": _, "updatedKey": {"S": str() as key}}:
+            try:
+                if to_instant(at) == at and key.startswith(at):
+                    id_ = encode_basestring(id_of(item["sk"]["S"]))
+                    return f'{{"_id":{id_},"updatedAt":"{at}","deletedAt":"{at}"}}'.encode()
+            except ValueError:
+                pass
+    return None
+
+
+def bury(item: "Item", now: float) -> "dict[str, AttributeValueTypeDef]":
+    """The tombstone that takes the place of a conversation's item.
+
+    Args:
+        item: the attributes of `STATES`, as far as the item has them.
+        now: when it is deleted, in seconds since the epoch.
+
+    Raises:
+        UnreadableConversationError: no instant follows its `updatedKey`.
+    """
+    sort_key = item["sk"]["S"]
+    deleted_at, stored = spell(datetime.fromtimestamp(now, UTC)), updated_key(item)
+    if stored >= f"{deleted_at}#{id_of(sort_key)}":  # the order never runs backwards
+        try:
+            updated_at = datetime.fromisoformat(to_instant(stored[:24]))
+            deleted_at = spell(updated_at + timedelta(milliseconds=1))
+        except (OverflowError, ValueError):
+            reason = "its updatedKey leaves no room for a tombstone"
+            raise UnreadableConversationError(key_values(item), reason) from None
+    kept = ("pk", "sk", "agentId", "pathwayId")
+    return {
+        **{name: item[name] for name in kept if name in item},
+        "deletedAt": {"S": deleted_at},
+        "updatedKey": {"S": f"{deleted_at}#{id_of(sort_key)}"},
+        "expiresAt": {"N": str(int(now) + TOMBSTONE_DAYS * 86_400)},
+    }

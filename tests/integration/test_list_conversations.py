@@ -28,7 +28,7 @@ from tests.support.api import (
     play,
 )
 from tests.support.budget import examples
-from tests.support.tables import embedded_dynamodb, put, put_many, served_dynamodb
+from tests.support.tables import bury, embedded_dynamodb, put, put_many, served_dynamodb
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -428,6 +428,7 @@ def test_each_parameter_is_refused_by_name_when_wrong(api: Api) -> None:
         "updatedAtLt": ["2024-12-01T08:45Z"],
         "sort": ["", "createdat", "--createdAt", ["createdAt", "createdAt"]],
         "messages": ["", "first", ["all", "none"]],
+        "deleted": ["", "only", "true", "Include", ["include", "include"]],
     }
     for name, values in wrong.items():
         for value in values:
@@ -604,3 +605,139 @@ def test_messages_are_cut_before_the_response_is_measured(
     assert api.get(messages="all").json[0]["messages"] == [first, last]
     assert api.get(messages="last").json[0]["messages"] == [last]
     assert api.get(messages="none").json[0]["messages"] == []
+
+
+# tombstones
+
+DELETED = "2025-01-01T00:00:00.123Z"
+
+
+def tombstone(id_: str) -> dict[str, str]:
+    return {"_id": id_, "updatedAt": DELETED, "deletedAt": DELETED}
+
+
+@pytest.fixture
+def buried(table: ConversationTable) -> list[dict[str, Any]]:
+    """Three conversations, the second of which is deleted."""
+    made = [conversation(id=id_, createdAt=f"2024-12-0{id_}T00:00:00Z") for id_ in "123"]
+    made[1] |= {"agentId": "a", "pathwayId": "p"}
+    put(table, *made)
+    bury(table, made[1], at=DELETED)
+    return made
+
+
+def test_a_tombstone_is_shown_to_who_asks_for_it_only(
+    api: Api, buried: list[dict[str, Any]]
+) -> None:
+    for query in ({}, {"deleted": "exclude"}, {"limit": "2"}):
+        answer = api.get(**query)
+        assert answer.json == [buried[2], buried[0]]
+        assert "link" not in answer.headers
+    shown = json.dumps([tombstone("2")], separators=(",", ":")).encode()
+    for messages in ("all", "last", "none"):
+        listed = api.get(deleted="include", messages=messages)
+        assert listed.ids == ["3", "2", "1"]
+        assert shown[1:-1] in listed.body
+
+
+@pytest.mark.parametrize(
+    ("query", "ids"),
+    [
+        ({}, "321"),
+        ({"sort": "createdAt"}, "123"),
+        ({"sort": "updatedAt"}, "132"),
+        ({"sort": "-updatedAt"}, "231"),
+        ({"agentId": "a", "pathwayId": "p"}, "2"),
+        ({"agentId": "b"}, ""),
+        ({"createdAtGe": "2024-12-02T00:00:00Z"}, "32"),
+        ({"createdAtLt": "2024-12-02T00:00:00Z", "sort": "updatedAt"}, "1"),
+        ({"updatedAtGe": DELETED}, "2"),
+        ({"updatedAtLt": DELETED}, "31"),
+        ({"updatedAtGe": DELETED, "sort": "updatedAt"}, "2"),
+    ],
+)
+@pytest.mark.usefixtures("buried")
+def test_tombstones_keep_their_place_in_order_filters_and_pages(
+    api: Api, query: dict[str, str], ids: str
+) -> None:
+    assert api.get(deleted="include", **query).ids == list(ids)
+    pages = api.pages(deleted="include", limit="1", **query)
+    assert [page.ids for page in pages] == [[id_] for id_ in ids] or [[]]
+    assert api.get(**query).ids == [id_ for id_ in ids if id_ != "2"]
+
+
+@pytest.mark.usefixtures("buried")
+def test_an_etag_and_a_cursor_tell_lists_with_tombstones_from_those_without(api: Api) -> None:
+    tags = {api.get(deleted=deleted).headers["etag"] for deleted in ("include", "exclude")}
+    assert len(tags) == 2
+    for tag in tags:
+        statuses = {
+            api.get(deleted=deleted, headers={"If-None-Match": tag}).status
+            for deleted in ("include", "exclude")
+        }
+        assert statuses == {200, 304}
+    cursor = api.get(limit="1", deleted="include").cursor
+    assert_problem(api.get(limit="1", cursor=cursor), 400, "invalid_cursor")
+    plain = api.get(limit="1").cursor
+    assert_problem(api.get(limit="1", deleted="include", cursor=plain), 400, "invalid_cursor")
+    assert api.get(limit="1", deleted="exclude", cursor=plain).ids == ["1"]
+
+
+STONE: dict[str, Any] = {
+    "deletedAt": {"S": DELETED},
+    "expiresAt": {"N": "1743465600"},
+    "updatedKey": {"S": f"{DELETED}#x"},
+}
+
+
+def without(name: str) -> dict[str, Any]:
+    return {key: value for key, value in STONE.items() if key != name}
+
+
+@pytest.mark.parametrize(
+    "attributes",
+    [
+        without("deletedAt"),
+        without("expiresAt"),
+        without("updatedKey"),
+        STONE | {"document": {"S": json.dumps(conversation(id="x"))}},
+        STONE | {"document": {"B": b"secret text"}},
+        STONE | {"deletedAt": {"N": "1735689600"}},
+        STONE | {"deletedAt": {"S": ""}},
+        STONE | {"deletedAt": {"S": "2025-01-01T00:00:00Z"}},
+        STONE | {"deletedAt": {"S": "2025-01-01T01:00:00.123+01:00"}},
+        STONE | {"updatedKey": {"S": "2025-01-01T00:00:00.124Z#x"}},
+    ],
+)
+def test_what_is_neither_a_conversation_nor_a_tombstone_is_an_unreadable_conversation(
+    dynamodb: Any, api: Api, output: Callable[[], str], attributes: dict[str, Any]
+) -> None:
+    stored = damaged()
+    dynamodb.put_item(TableName="ConversationsTable", Item={**stored, **STONE})
+    assert api.get().ids == []
+    assert api.get(deleted="include").ids == ["x"]
+    keys = {name: stored[name] for name in ("pk", "sk")}
+    dynamodb.put_item(TableName="ConversationsTable", Item={**keys, **attributes})
+    for deleted in ("include", "exclude"):
+        output()
+        assert_problem(api.get(deleted=deleted), 500, "internal_error")
+        assert '"item_key"' in output()
+
+
+def test_an_expiry_left_behind_hides_no_conversation(dynamodb: Any, api: Api) -> None:
+    text = json.dumps(conversation(id="x"))
+    left = {"expiresAt": STONE["expiresAt"], "document": {"S": text}}
+    dynamodb.put_item(TableName="ConversationsTable", Item=damaged(**left))
+    assert api.get().ids == api.get(deleted="include").ids == ["x"]
+
+
+def test_tombstones_count_where_a_list_is_too_large(
+    api: Api, table: ConversationTable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bury(table, *(conversation(id=f"c{number:02}") for number in range(60)), at=DELETED)
+    monkeypatch.setattr("handlers.response.MAX_ENVELOPE_BYTES", 4096)
+    assert api.get().ids == []
+    assert_problem(api.get(deleted="include"), 413, "response_too_large")
+    pages = api.pages(deleted="include", limit="60")
+    assert len(pages) > 1
+    assert len({id_ for page in pages for id_ in page.ids}) == 60

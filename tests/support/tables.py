@@ -1,6 +1,7 @@
 """The tables of template.yaml in an embedded DynamoDB, and what tests put into them."""
 
 from contextlib import contextmanager
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
@@ -10,6 +11,7 @@ from domain.conversation import Conversation
 from handlers import authorize, list_conversations
 from ops.local.dynamodb import embedded
 from ops.local.template import ENDPOINT, load
+from storage import layout
 from storage.conversations import ConversationTable
 from storage.dynamodb import client
 from storage.layout import pack
@@ -74,4 +76,14 @@ def put(
     """Stores conversations, each in place of one with the same id and creation time."""
     for given in conversations:
         item = pack(workspace, Conversation.model_validate(given))
+        table._client.put_item(TableName=table._name, Item=item)
+
+
+def bury(
+    table: ConversationTable, *conversations: dict[str, Any], at: str, workspace: str = "demo"
+) -> None:
+    """Stores tombstones in place of conversations, as if deleted at a time, in UTC."""
+    now = datetime.fromisoformat(at).timestamp()
+    for given in conversations:
+        item = layout.bury(pack(workspace, Conversation.model_validate(given)), now)
         table._client.put_item(TableName=table._name, Item=item)

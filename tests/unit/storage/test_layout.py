@@ -12,7 +12,7 @@ def test_the_plain_list_is_one_partition_newest_first() -> None:
         "TableName": "table",
         "KeyConditionExpression": "pk = :pk",
         "ExpressionAttributeValues": {":pk": {"S": "demo#user"}},
-        "ProjectionExpression": "document, pk, sk",
+        "ProjectionExpression": "pk, sk, updatedKey, document, deletedAt, expiresAt",
         "ScanIndexForward": False,
     }
 
@@ -41,7 +41,7 @@ def test_every_parameter_has_its_place_in_the_request() -> None:
             ":agentId": {"S": "a"},
             ":pathwayId": {"S": "p"},
         },
-        "ProjectionExpression": "document, pk, updatedKey, sk",
+        "ProjectionExpression": "pk, sk, updatedKey, document, deletedAt, expiresAt",
         "ScanIndexForward": True,
         "Limit": 11,
         "ExclusiveStartKey": {"pk": {"S": "demo#user"}, "updatedKey": {"S": "u"}, "sk": {"S": "c"}},
