@@ -19,7 +19,7 @@ def export(
 ) -> None:
     """Write the conversations of a workspace to stdout, one JSON object a line.
 
-    Loading them gives back what was stored.
+    Loading them gives back what was stored. Tombstones of deleted conversations are left out.
 
         conversations export --workspace my-workspace | gzip > my-workspace.json.gz
         conversations load my-workspace.json.gz --workspace another

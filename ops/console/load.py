@@ -55,8 +55,11 @@ def load(
 
     A stored conversation is replaced by a newer one only (`updatedAt`). So repeating a load changes
     nothing, and after Ctrl-C or a failure the same command goes on. `_id` and `createdAt` make the
-    key: a conversation whose `createdAt` has changed is another one; `conversations delete --id`
-    removes both.
+    key: a conversation whose `createdAt` has changed is another item; `conversations delete --id ID
+    --created-at TIME --purge` removes the old one.
+
+    What was deleted stays deleted for the 90 days that its tombstone lasts, unless the record is
+    newer than the deletion: after that, an old export brings it back. `--overwrite` does at once.
 
     What cannot be loaded goes to FILE.rejects (FILE.rejects-2 the next time), each record below a
     line with the reason, which tells the records apart: leave it in. Mend the records there, and
@@ -73,13 +76,17 @@ def load(
         if file.is_dir():
             fail(f"{file} is a folder. Name the files in it.")
     write: Write | None = None
+    held_something = False
     if not dry_run:
         table = tables.conversations
         write = table.put if overwrite else table.put_newer
+        held_something = not table.is_empty()
     loader = loading.Loader(workspace_id=workspace, write=write, literal=plain, strict=strict)
     summaries: list[Summary] = []
 
     def tell(summary: "Summary") -> None:
+        if not held_something:  # nobody can have synced before
+            summary.late = 0
         summaries.append(summary)
         if not as_json:
             _print(summary, dry_run=dry_run)
@@ -94,12 +101,16 @@ def _print(summary: "Summary", *, dry_run: bool) -> None:
     print(f"{summary.name}: {summary.records:,} records in {summary.seconds:,.1f} s")
     print(f"  {'valid' if dry_run else 'loaded':9}{summary.loaded:>12,}")
     if not dry_run:
-        print(f"  skipped  {summary.skipped:>12,}   stored already, the same or newer")
+        print(f"  skipped  {summary.skipped:>12,}   not newer than what is stored")
+        print(f"  skipped  {summary.deleted:>12,}   deleted since")
     where = f"   see {summary.rejects}" if summary.rejects else ""
     print(f"  rejected {summary.rejected:>12,}{where}")
     if summary.left_out:
         names = (f"{name} ({count:,})" for name, count in summary.left_out.most_common())
         print(f"  Fields left out: {', '.join(names)}")
+    if summary.late:
+        late = f"  {summary.late:,} of those loaded are older than a minute"
+        print(f"{late}: sync clients find them in a whole pass only.")
     if summary.problem:
         typer.echo(f"  {summary.problem}", err=True)
 
@@ -109,7 +120,9 @@ def _to_json(summary: "Summary") -> dict[str, Any]:
         "file": summary.name,
         "records": summary.records,
         "loaded": summary.loaded,
+        "late": summary.late,
         "skipped": summary.skipped,
+        "deleted": summary.deleted,
         "rejected": summary.rejected,
         "rejects": summary.rejects and str(summary.rejects),
         "leftOut": dict(summary.left_out.most_common()),

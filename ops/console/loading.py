@@ -27,14 +27,14 @@ from ops.console.records import (
 )
 from ops.console.rejects import Rejects
 from ops.tables.aws import THREADS
-from ops.tables.conversations import BATCH_ITEMS
+from ops.tables.conversations import BATCH_ITEMS, Written
 from storage import layout
 
 if TYPE_CHECKING:
     from storage.layout import Item
 
-Write = Callable[[Sequence["Item"]], int]
-"""Stores items of different keys; returns how many, the others being there already."""
+Write = Callable[[Sequence["Item"]], Written]
+"""Stores items of different keys, unless something newer is there."""
 
 _BATCH_BYTES = 1_000_000  # with what waits for a thread, 24 MB of items at most
 _WAITING_BATCHES = THREADS + 8
@@ -57,7 +57,9 @@ class Summary:
     """What became of a file's records.
 
     Attributes:
+        late: how many of those loaded are older than what sync clients look at again.
         skipped: of which the same or a newer state was stored already.
+        deleted: which have been deleted since.
         rejects: the file that holds the rejected ones; `None` if there are none.
         left_out: how often each field was left out that conversations do not have.
         problem: why the rest of the file could not be read or stored; empty if it could.
@@ -65,7 +67,9 @@ class Summary:
 
     file: Path
     loaded: int = 0
+    late: int = 0
     skipped: int = 0
+    deleted: int = 0
     rejected: int = 0
     rejects: Path | None = None
     left_out: Counter[str] = field(default_factory=Counter)
@@ -85,7 +89,7 @@ class Summary:
     @property
     def records(self) -> int:
         """How many records have been dealt with."""
-        return self.loaded + self.skipped + self.rejected
+        return self.loaded + self.skipped + self.deleted + self.rejected
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -178,7 +182,7 @@ class _Writer:
         self._summary = summary
         self._batch: dict[tuple[str, str], Item] = {}
         self._bytes = 0
-        self._waiting: deque[tuple[Future[int], set[tuple[str, str]]]] = deque()
+        self._waiting: deque[tuple[Future[Written], set[tuple[str, str]]]] = deque()
         self._keys: set[tuple[str, str]] = set()
         self._pool = ThreadPoolExecutor(THREADS)
 
@@ -219,9 +223,11 @@ class _Writer:
 
     def _finish(self) -> None:
         future, keys = self._waiting.popleft()
-        loaded = future.result()
-        self._summary.loaded += loaded
-        self._summary.skipped += len(keys) - loaded
+        written = future.result()
+        self._summary.loaded += written.stored
+        self._summary.late += written.late
+        self._summary.deleted += written.deleted
+        self._summary.skipped += len(keys) - written.stored - written.deleted
         self._keys -= keys
 
     def _finish_all(self) -> None:

@@ -48,7 +48,7 @@ def client(profile: str | None, region: str | None, *, attempts: int = 4) -> "Dy
     """
     config = Config(
         connect_timeout=5,
-        read_timeout=20,
+        read_timeout=15,  # a tombstone is stamped before, and the sync overlap is a minute
         retries={"mode": "standard", "total_max_attempts": attempts},
         max_pool_connections=THREADS,
         tcp_keepalive=True,
@@ -70,26 +70,35 @@ def stack_outputs(stack: str, profile: str | None, region: str | None) -> dict[s
         return {output["OutputKey"]: output["OutputValue"] for output in found.get("Outputs", ())}
 
 
-def patiently(call: Callable[[], _T], stop: Event, seconds: float | None = None) -> _T:
+def patiently(
+    call: Callable[[], _T],
+    stop: Event,
+    seconds: float | None = None,
+    *,
+    clock: Callable[[], float] = time.time,
+    uniform: Callable[[float, float], float] = random.uniform,
+) -> _T:
     """What the call returns. It is repeated after longer and longer pauses while it may succeed.
 
     Args:
-        stop: set when nobody wants to wait any more.
+        stop: set when nobody wants to wait any more; its `wait` makes the pauses.
         seconds: how long to go on; five minutes if `None`.
+        clock: the time in seconds.
+        uniform: a random number between two others.
 
     Raises:
         StoreError: that of the last try.
     """
-    end = time.monotonic() + (seconds or _PATIENCE_SECONDS)
+    end = clock() + (seconds or _PATIENCE_SECONDS)
     pause = _FIRST_PAUSE_SECONDS
     while True:
         try:
             return call()
         except StoreError as error:
-            if not is_transient(error) or time.monotonic() > end:
+            if not is_transient(error) or clock() > end:
                 raise
             # Random, so that what was throttled together does not come again together.
-            if stop.wait(pause * random.uniform(0.5, 1)):
+            if stop.wait(pause * uniform(0.5, 1)):
                 raise
             pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
 

@@ -1,89 +1,76 @@
 """The table of conversations, for those who load, export and delete many at once."""
 
-from collections.abc import Callable, Iterator, Sequence
-from threading import Event
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from botocore.exceptions import ClientError
 
-from domain.errors import StoreError, StoreUnavailableError, UnreadableConversationError
-from ops.tables.aws import is_transient, patiently
+from domain.errors import StoreError, StoreUnavailableError
+from domain.timestamp import spell
+from ops.tables.aws import is_transient
+from ops.tables.reading import ReadConversations
 from storage import layout
 from storage.dynamodb import store_errors
-from storage.layout import Partition, partition_key
 
 if TYPE_CHECKING:
-    from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_dynamodb.type_defs import (
         BatchGetItemOutputTypeDef,
         KeysAndAttributesTypeDef,
-        QueryOutputTypeDef,
-        ScanOutputTypeDef,
         WriteRequestOutputTypeDef,
         WriteRequestTypeDef,
     )
 
     from storage.layout import Item
 
-    _Answer = QueryOutputTypeDef | ScanOutputTypeDef
-
 _Key = tuple[str, str]
-_Start = dict[str, Any]  # where the next page begins: `ExclusiveStartKey`
 
 # AWS limit of BatchWriteItem: 25 items, and 16 MB, which as many items cannot exceed.
 BATCH_ITEMS = 25
-_REACH_SECONDS = 10
+SYNC_OVERLAP_SECONDS = 60  # sync clients look back so far: docs/reference/contract.md
 _PAUSE_SECONDS = 0.05  # before the rest of a batch that DynamoDB took a part of
 
 
-class StoredConversations:
-    """Stored conversations, to read and to write many at once, by many threads.
+class Written(NamedTuple):
+    """What became of items that were to be stored.
 
-    Waits and tries again while DynamoDB throttles or cannot be reached. The client should make
-    one attempt of each call, since the pauses are made here. Every method raises `StoreError`
-    when DynamoDB refuses, when it has taken nothing for five minutes, or when a method would have
-    to wait after `stop` is set.
+    Attributes:
+        late: how many of those stored are older than what sync clients look at again.
+        deleted: how many were not stored, because a tombstone is as new or newer.
     """
 
-    def __init__(
-        self, client: "DynamoDBClient", name: str, stop: Event, *, partiql: bool = True
-    ) -> None:
-        """Names the table.
+    stored: int
+    late: int
+    deleted: int = 0
 
-        Args:
-            partiql: whether to try PartiQL's INSERT, which moto's server does not know.
-        """
-        self._client = client
-        self._name = name
-        self._stop = stop
-        self._can_insert = partiql
 
-    def check(self) -> None:
-        """Raise `StoreError` if the table does not exist, is another one, or cannot be reached."""
+class StoredConversations(ReadConversations):
+    """Stored conversations, to write and delete many at once, too."""
 
-        def read() -> None:
-            with store_errors():
-                self._client.get_item(TableName=self._name, Key=layout.NO_KEY)
-
-        patiently(read, self._stop, _REACH_SECONDS)
-
-    def put_newer(self, items: "Sequence[Item]") -> int:
+    def put_newer(self, items: "Sequence[Item]") -> Written:
         """Store those items of which neither the same nor a newer state is stored.
 
         Args:
             items: up to `BATCH_ITEMS`, of different keys.
-
-        Returns:
-            How many it stored.
         """
         left = self._insert(items)
-        stored = self._stored_states([item for item, tried in left if not tried])
-        newer = sum(
-            self._put_newer(item, tried=tried)
-            for item, tried in left
-            if tried or stored.get(layout.key_values(item), "") < layout.updated_key(item)
-        )
-        return len(items) - len(left) + newer
+        states = self._stored_states([item for item, tried in left if not tried])
+        skipped, deleted = set(), 0
+        for item, tried in left:
+            key = layout.key_values(item)
+            stored = states.get(key)
+            if stored is None or layout.updated_key(stored) < layout.updated_key(item):
+                stored = self._put_newer(item, tried=tried)
+            if stored is not None:
+                skipped.add(key)
+                deleted += layout.is_deleted(stored)
+        written = [item for item in items if layout.key_values(item) not in skipped]
+        return self._written(written, deleted)
+
+    def _written(self, items: "Sequence[Item]", deleted: int = 0) -> Written:
+        unseen = spell(datetime.fromtimestamp(self._clock() - SYNC_OVERLAP_SECONDS, UTC))
+        late = sum(layout.updated_key(item) < unseen for item in items)
+        return Written(len(items), late, deleted)
 
     def _insert(self, items: "Sequence[Item]") -> "list[tuple[Item, bool]]":
         """Store those items at whose key nothing is stored, as far as one request does it.
@@ -117,8 +104,8 @@ class StoredConversations:
             if error is not None
         ]
 
-    def _stored_states(self, items: "Sequence[Item]") -> dict[_Key, str]:
-        """The `updatedKey` of what is stored at each item's key, as far as one read tells."""
+    def _stored_states(self, items: "Sequence[Item]") -> "dict[_Key, Item]":
+        """What is stored at each item's key, its document left out, as far as one read tells."""
         if not items:
             return {}
         keys: KeysAndAttributesTypeDef = {
@@ -131,18 +118,18 @@ class StoredConversations:
             with store_errors():
                 return self._client.batch_get_item(RequestItems={self._name: keys})
 
-        answer = patiently(read, self._stop)
+        answer = self._patiently(read)
         stored = answer.get("Responses", {}).get(self._name, [])
-        return {layout.key_values(item): layout.updated_key(item) for item in stored}
+        return {layout.key_values(item): item for item in stored}
 
-    def _put_newer(self, item: "Item", *, tried: bool) -> bool:
-        """Store the item, unless the same or a newer one is stored; whether it is stored by us.
+    def _put_newer(self, item: "Item", *, tried: bool) -> "Item | None":
+        """Store the item, unless the same or a newer one is stored; return that one.
 
         Args:
             tried: an earlier request, whose answer was lost, may have stored it.
         """
 
-        def put() -> bool:
+        def put() -> "Item | None":
             nonlocal tried
             again, tried = tried, True
             try:
@@ -158,26 +145,79 @@ class StoredConversations:
                 if error.reason != "ConditionalCheckFailedException":
                     raise
                 cause = error.__cause__
-                return (
-                    again and isinstance(cause, ClientError) and cause.response.get("Item") == item
-                )
-            return True
+                answer: Any = cause.response if isinstance(cause, ClientError) else {}
+                stored: Item = answer.get("Item", {})
+                return None if again and stored == item else stored
+            return None
 
-        return patiently(put, self._stop)
+        return self._patiently(put)
 
-    def put(self, items: "Sequence[Item]") -> int:
-        """Store up to `BATCH_ITEMS` items of different keys, whatever is stored. Return how many.
+    def put(self, items: "Sequence[Item]") -> Written:
+        """Store up to `BATCH_ITEMS` items of different keys, whatever is stored.
 
         An older state replaces a newer one.
         """
         self._write([{"PutRequest": {"Item": item}} for item in items])
-        return len(items)
+        return self._written(items)
 
-    def delete(self, keys: "Sequence[Item]") -> None:
-        """Delete the items with these keys, of any number."""
+    def delete(self, item: "Item") -> None:
+        """Leave a tombstone in place of the conversation at an item's key, if there is one.
+
+        Raises:
+            UnreadableConversationError: no tombstone can be newer than it; `purge` removes it.
+        """
+        self._patiently(lambda: self._delete(layout.primary_key(item)))
+
+    def _delete(self, key: "Item") -> None:
+        with store_errors():
+            answer = self._client.get_item(
+                TableName=self._name,
+                Key=key,
+                ProjectionExpression=layout.STATES,
+                ConsistentRead=True,
+                ReturnConsumedCapacity="TOTAL",
+            )
+        if "ConsumedCapacity" not in answer:  # cut off on the way, and perhaps not missing at all
+            raise StoreUnavailableError("IncompleteAnswer")
+        if "Item" not in answer or layout.is_deleted(answer["Item"]):
+            return
+        tombstone = layout.bury(answer["Item"], self._clock())  # of now, after any wait
+        try:
+            with store_errors():
+                self._client.put_item(
+                    TableName=self._name,
+                    Item=tombstone,
+                    ConditionExpression=layout.IS_NEWER_AND_THERE,
+                    ExpressionAttributeValues={":updatedKey": tombstone["updatedKey"]},
+                )
+        except StoreError as error:
+            if error.reason != "ConditionalCheckFailedException":
+                raise
+            raise StoreUnavailableError("ChangedMeanwhile") from None  # read it again
+
+    def purge(self, items: "Sequence[Item]") -> None:
+        """Remove the items at these keys, of any number, without a trace."""
+        keys = [layout.primary_key(item) for item in items]
         for start in range(0, len(keys), BATCH_ITEMS):
             batch = keys[start : start + BATCH_ITEMS]
             self._write([{"DeleteRequest": {"Key": key}} for key in batch])
+
+    def purge_tombstone(self, item: "Item") -> None:
+        """Remove the item at a key, unless it is a conversation again."""
+
+        def remove() -> None:
+            try:
+                with store_errors():
+                    self._client.delete_item(
+                        TableName=self._name,
+                        Key=layout.primary_key(item),
+                        ConditionExpression=layout.IS_TOMBSTONE,
+                    )
+            except StoreError as error:
+                if error.reason != "ConditionalCheckFailedException":
+                    raise
+
+        self._patiently(remove)
 
     def _write(self, requests: "Sequence[WriteRequestTypeDef]") -> None:
         left: Sequence[WriteRequestTypeDef | WriteRequestOutputTypeDef] = requests
@@ -192,56 +232,5 @@ class StoredConversations:
                 raise StoreUnavailableError("UnprocessedItems")
             return unprocessed
 
-        while left := patiently(write, self._stop):
+        while left := self._patiently(write):
             self._stop.wait(_PAUSE_SECONDS)
-
-    def keys(self, workspace_id: str, user_id: str) -> "Iterator[Item]":
-        """The keys of a user's conversations in a workspace, oldest first.
-
-        Raises:
-            ValueError: an identifier is malformed.
-        """
-        return self._query(partition_key(workspace_id, user_id), layout.KEYS)
-
-    def documents(
-        self, workspace_id: str, user_id: str | None = None
-    ) -> Iterator[bytes | UnreadableConversationError]:
-        """The canonical JSON of each conversation of a user, or of all users, in a workspace.
-
-        In place of one that is damaged comes its error.
-
-        Raises:
-            ValueError: an identifier is malformed.
-        """
-        if user_id is None:
-            scan = layout.of_workspace(self._name, workspace_id)
-            items = self._items(lambda start: self._client.scan(**{**scan, **start}))
-        else:
-            items = self._query(partition_key(workspace_id, user_id), layout.DOCUMENTS)
-        for item in items:
-            try:
-                yield layout.unpack(layout.key_values(item)[0], item)
-            except UnreadableConversationError as error:
-                yield error
-
-    def _query(self, partition: Partition, attributes: str) -> "Iterator[Item]":
-        query = layout.of_partition(self._name, partition, attributes)
-        return self._items(lambda start: self._client.query(**{**query, **start}))
-
-    def _items(self, read: Callable[["_Start"], "_Answer"]) -> "Iterator[Item]":
-        """The items of all pages."""
-        start: _Start = {}
-
-        def page() -> "_Answer":
-            with store_errors():
-                answer = read(start)
-            if "Items" not in answer:  # an answer cut off on the way raises nothing
-                raise StoreUnavailableError("IncompleteAnswer")
-            return answer
-
-        while True:
-            answer = patiently(page, self._stop)
-            yield from answer["Items"]
-            if not (last := answer.get("LastEvaluatedKey")):
-                return
-            start = {"ExclusiveStartKey": last}

@@ -103,7 +103,7 @@ class ConversationTable:
             request["ExclusiveStartKey"] = answer["LastEvaluatedKey"]
             if query.limit is not None:
                 listed = len(page.documents)
-                # As many as should hold what is missing; a read that found nothing doubles the next.
+                # So many should hold what is missing. A read that found nothing doubles the next.
                 expected = ceil((query.limit + 1 - listed) * read / listed) if listed else 0
                 doubled = 2 * request["Limit"] if listed == before else 0
                 request["Limit"] = min(max(expected, doubled), _MAX_LIMIT)

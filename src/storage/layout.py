@@ -25,6 +25,8 @@ INDEX = "by-updated"
 MAX_ITEM_BYTES = 400 * 1024  # AWS limit: names and values of all attributes
 # True of a missing item, too, and of one without `updatedKey`, which counts as the oldest.
 IS_NEWER = "attribute_not_exists(updatedKey) OR updatedKey < :updatedKey"
+IS_NEWER_AND_THERE = f"attribute_exists(pk) AND ({IS_NEWER})"
+IS_TOMBSTONE = "attribute_exists(deletedAt) AND attribute_not_exists(document)"
 STATES = "pk, sk, updatedKey, deletedAt, agentId, pathwayId"
 DOCUMENTS = "pk, sk, updatedKey, document, deletedAt, expiresAt"
 TOMBSTONE_DAYS = 90
@@ -102,15 +104,17 @@ def of_workspace(table: str, workspace_id: str) -> "ScanInputTypeDef":
     Raises:
         ValueError: the identifier is malformed.
     """
+    prefix = f"{require_id(workspace_id, WORKSPACE_ID)}#"
     return {
-        "TableName": table,
-        "ConsistentRead": True,
+        **of_table(table, DOCUMENTS),
         "FilterExpression": "begins_with(pk, :prefix)",
-        "ExpressionAttributeValues": {
-            ":prefix": {"S": f"{require_id(workspace_id, WORKSPACE_ID)}#"}
-        },
-        "ProjectionExpression": DOCUMENTS,
+        "ExpressionAttributeValues": {":prefix": {"S": prefix}},
     }
+
+
+def of_table(table: str, attributes: str) -> "ScanInputTypeDef":
+    """The arguments of a Scan for everything."""
+    return {"TableName": table, "ConsistentRead": True, "ProjectionExpression": attributes}
 
 
 def _key_names(query: ConversationQuery) -> tuple[str, ...]:
@@ -169,6 +173,11 @@ def id_of(sort_key: str) -> str:
 def updated_key(item: "Item") -> str:
     """What orders the states of a conversation; empty, and so the oldest, if the item has none."""
     return item.get("updatedKey", {"S": ""})["S"]
+
+
+def is_deleted(item: "Item") -> bool:
+    """Whether an item of the attributes `STATES` is a tombstone."""
+    return "deletedAt" in item
 
 
 def stored_bytes(item: "Item") -> int:

@@ -7,6 +7,7 @@ import os
 import re
 import stat
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from itertools import count, islice
 from pathlib import Path
 from random import Random
@@ -24,7 +25,7 @@ from tests.support import data as generate
 from tests.support.api import DOCUMENTED, DOCUMENTED_USER, Api, conversation
 from tests.support.budget import examples
 from tests.support.strategies import conversations
-from tests.support.tables import put
+from tests.support.tables import bury, put
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -41,7 +42,9 @@ def load(*arguments: object, code: int = 0, stdin: bytes | str | None = None) ->
     result = run("load", *arguments, "--workspace", "demo", "--json", stdin=stdin)
     assert result.exit_code == code, result.output
     (summary,) = json.loads(result.stdout)["files"]
-    assert summary["records"] == sum(summary[name] for name in ("loaded", "skipped", "rejected"))
+    assert summary["records"] == sum(
+        summary[name] for name in ("loaded", "skipped", "deleted", "rejected")
+    )
     return dict(summary)
 
 
@@ -167,7 +170,7 @@ def test_a_live_write_between_reading_and_writing_is_not_undone(
     put(table, old)
     read = StoredConversations._stored_states
 
-    def read_too_early(self: StoredConversations, items: Any) -> dict[tuple[str, str], str]:
+    def read_too_early(self: StoredConversations, items: Any) -> Any:
         found = read(self, items)
         put(table, live)
         return found
@@ -188,6 +191,61 @@ def test_of_one_conversation_twice_in_a_file_the_newer_stays_or_the_last_with_ov
     assert api.get().json == [states[1]]
     assert counts(load(file(*states[:3]), "--overwrite")) == (3, 0, 0)
     assert api.get().json == [states[2]]
+
+
+def test_what_was_deleted_since_is_counted_apart_and_overwritten_only_when_told(
+    api: Api, table: ConversationTable, file: Callable[..., Path]
+) -> None:
+    old, newer = (conversation(agentId=n, updatedAt=f"2024-12-0{n}T00:00:00Z") for n in "13")
+    bury(table, old, at="2024-12-02T00:00:00Z")
+    path = file(old, conversation(id="there", createdAt="2024-12-02T00:00:00Z"))
+    summary = load(path)
+    assert (counts(summary), summary["deleted"]) == ((1, 0, 0), 1)
+    summary = load(path)
+    assert (counts(summary), summary["deleted"]) == ((0, 1, 0), 1)
+    assert re.search(r"skipped +1 +deleted since", run("load", path, "--workspace", "demo").stdout)
+    equal = conversation(updatedAt="2024-12-02T00:00:00Z")
+    summary = load(file(equal))
+    assert (counts(summary), summary["deleted"]) == ((0, 0, 0), 1)  # the tombstone stays
+    assert api.get().ids == ["there"]
+    assert counts(load(file(old), "--overwrite")) == (1, 0, 0)
+    bury(table, old, at="2024-12-02T00:00:00Z")
+    assert counts(load(file(newer))) == (1, 0, 0)
+    assert newer in api.get().json
+
+
+def test_a_tombstone_between_reading_and_writing_counts_as_deleted(
+    api: Api, table: ConversationTable, file: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = StoredConversations._stored_states
+    put(table, DOCUMENTED)
+
+    def read_too_early(self: StoredConversations, items: Any) -> Any:
+        found = read(self, items)
+        bury(table, DOCUMENTED, at="2024-12-05T00:00:00Z")
+        return found
+
+    monkeypatch.setattr(StoredConversations, "_stored_states", read_too_early)
+    summary = load(file(conversation(updatedAt="2024-12-04T00:00:00Z")))
+    assert (counts(summary), summary["deleted"]) == ((0, 0, 0), 1)
+    assert api.get().json == []
+
+
+def test_into_a_table_that_held_something_load_counts_what_sync_clients_do_not_look_at(
+    file: Callable[..., Path],
+) -> None:
+    now = datetime.now(UTC)
+    fresh = conversation(id="fresh", updatedAt=now.isoformat())
+    minutes = [
+        conversation(id=f"{n}", updatedAt=(now - timedelta(minutes=n)).isoformat()) for n in (2, 9)
+    ]
+    path = file(fresh, *minutes)
+    assert load(path)["late"] == 0  # nobody can have synced before
+    assert load(path)["late"] == 0  # nothing is stored
+    later = file(*(one | {"createdAt": "2024-12-02T00:00:00Z"} for one in (fresh, *minutes)))
+    told = run("load", later, "--workspace", "other")
+    assert "2 of those loaded are older than a minute: sync clients find" in told.stdout
+    assert load(later, "--overwrite")["late"] == 2
 
 
 def test_fields_of_no_conversation_are_left_out_and_counted(

@@ -76,6 +76,9 @@ def compare(dynamodb: "DynamoDBClient", seed: int) -> None:
     owned = [(owner, id_) for id_ in ids]
     owned += [(other, id_) for other in sorted(others - {owner}) for id_ in ids[:2]]
     store.put(*((whose, maker.conversation(whose[1], id_)) for whose, id_ in owned))
+    for whose, id_ in owned:
+        if random.random() < 0.2:
+            store.delete(whose, id_, maker.timestamp())
     comparison = Comparison(store, maker, owner, other_workspace)
     for _ in range(2):
         comparison.of_a_list(maker.question())
@@ -106,9 +109,20 @@ class Store:
             requests: Any = [{"PutRequest": {"Item": item}} for item in items[start : start + 25]]
             self._client.batch_write_item(RequestItems={TABLE: requests})
 
-    def delete(self, owner: Owner, id_: str) -> None:
-        item = plain_item(owner, self.of(owner).pop(id_))
-        self._client.delete_item(TableName=TABLE, Key={name: item[name] for name in ("pk", "sk")})
+    def delete(self, owner: Owner, id_: str, timestamp: str) -> None:
+        """Leaves a tombstone, or nothing."""
+        item = plain_item(owner, self.of(owner)[id_])
+        key = {name: item[name] for name in ("pk", "sk")}
+        if self._random.random() < 0.3:
+            del self.of(owner)[id_]
+            self._client.delete_item(TableName=TABLE, Key=key)
+            return
+        at = reference.instant(timestamp)
+        self.of(owner)[id_] |= {"updatedAt": at, "deletedAt": at}
+        texts = {"deletedAt": {"S": at}, "updatedKey": {"S": f"{at}#{id_}"}}
+        filters = {name: item[name] for name in ("agentId", "pathwayId")}
+        stone: Any = {**key, **filters, **texts, "expiresAt": {"N": "9999999999"}}
+        self._client.put_item(TableName=TABLE, Item=stone)
 
 
 def packed_item(owner: Owner, conversation: JSON) -> Any:
@@ -188,7 +202,7 @@ class Comparison:
                 continue
             seen.update(answer.ids)
             if answer.json:
-                after = reference.place(answer.json[-1], question)
+                after = reference.place(self.store.of(self.owner)[answer.ids[-1]], question)
             if "link" not in answer.headers:
                 break
             link = link_of(answer)
@@ -279,7 +293,8 @@ class Comparison:
         elif there:
             before = there[id_ := self.random.choice(list(there))]
             if action == "delete":
-                self.store.delete(self.owner, id_)
+                not_before = reference.instant(before["updatedAt"])
+                self.store.delete(self.owner, id_, self.maker.timestamp(not_before))
                 return {id_}
             updated = self.maker.timestamp(not_before=reference.instant(before["updatedAt"]))
             kept = {"createdAt": before["createdAt"], "updatedAt": updated}

@@ -629,7 +629,8 @@ def buried(table: ConversationTable) -> list[dict[str, Any]]:
 def test_a_tombstone_is_shown_to_who_asks_for_it_only(
     api: Api, buried: list[dict[str, Any]]
 ) -> None:
-    for query in ({}, {"deleted": "exclude"}, {"limit": "2"}):
+    queries: list[dict[str, Any]] = [{}, {"deleted": "exclude"}, {"limit": "2"}]
+    for query in queries:
         answer = api.get(**query)
         assert answer.json == [buried[2], buried[0]]
         assert "link" not in answer.headers
@@ -658,7 +659,7 @@ def test_a_tombstone_is_shown_to_who_asks_for_it_only(
 )
 @pytest.mark.usefixtures("buried")
 def test_tombstones_keep_their_place_in_order_filters_and_pages(
-    api: Api, query: dict[str, str], ids: str
+    api: Api, query: dict[str, Any], ids: str
 ) -> None:
     assert api.get(deleted="include", **query).ids == list(ids)
     pages = api.pages(deleted="include", limit="1", **query)

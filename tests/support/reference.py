@@ -1,7 +1,8 @@
 """The contract in plain Python: which conversations a list holds, in what order and in what form.
 
 It reads like docs/reference/contract.md, and shares no code with src/, so that the two can differ.
-A conversation is a JSON object as it was written; a question is a request's query parameters.
+A conversation is a JSON object as it was written, with a `deletedAt` besides once it is deleted; a
+question is a request's query parameters.
 """
 
 import re
@@ -57,6 +58,8 @@ def refused(question: Question) -> bool:
 
 def asked_for(conversation: JSON, question: Question) -> bool:
     """Whether the filters let the conversation pass."""
+    if "deletedAt" in conversation and question.get("deleted") != "include":
+        return False
     for name in ("agentId", "pathwayId"):
         if name in question and conversation[name] != question[name]:
             return False
@@ -77,6 +80,8 @@ def place(conversation: JSON, question: Question) -> Place:
 
 def shown(conversation: JSON, messages: str) -> JSON:
     """The conversation with the documented fields only, in the order of the example."""
+    if "deletedAt" in conversation:
+        return {name: conversation[name] for name in ("_id", "updatedAt", "deletedAt")}
     kept = {
         "all": conversation["messages"],
         "last": conversation["messages"][-1:],

@@ -183,6 +183,8 @@ class Maker:
         for name in ("agentId", "pathwayId", *_BOUNDS):
             if random.random() < often:
                 question[name] = self.filter(name)
+        if random.random() < 0.4:
+            question["deleted"] = random.choice(("include", "include", "exclude"))
         return question
 
     def filter(self, name: str) -> str:

@@ -61,13 +61,11 @@ class Query:
         return answer
 
 
-def page_of(
-    store: Query, limit: int | None, after: Any = None, seconds: Any = repeat(28.0)
-) -> Page:
+def page_of(store: Query, limit: int | None, after: Any = None, seconds: Any = None) -> Page:
     client: Any = store
     query = ConversationQuery(sort="createdAt", limit=limit)
     return ConversationTable(client, "table").query(
-        HERE, query, after, max_bytes=PLENTY, seconds_left=seconds.__next__
+        HERE, query, after, max_bytes=PLENTY, seconds_left=(seconds or repeat(28.0)).__next__
     )
 
 

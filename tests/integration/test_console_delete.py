@@ -1,0 +1,188 @@
+"""`conversations delete`: tombstones, purges, and which items are meant."""
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from domain.timestamp import now
+from ops.cli import app
+from storage.conversations import ConversationTable
+from tests.support.api import DOCUMENTED, DOCUMENTED_USER, Api, conversation
+from tests.support.tables import bury, put
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+pytestmark = pytest.mark.usefixtures("dynamodb")
+OF_THE_USER = ("--workspace", "demo", "--user", DOCUMENTED_USER)
+OLD, NEW = "2024-12-01T08:45:00Z", "2024-12-02T00:00:00Z"
+
+
+def delete(*arguments: str, stdin: str | None = None) -> Result:
+    return CliRunner().invoke(app, ["delete", *arguments], input=stdin)
+
+
+def done(*arguments: str) -> Any:
+    result = delete(*OF_THE_USER, *arguments, "--yes", "--json")
+    assert result.exit_code == 0, result.output
+    return json.loads(result.stdout)
+
+
+def refused(*arguments: str) -> str:
+    result = delete(*arguments, "--yes")
+    assert (result.exit_code, result.stdout) == (2, "")
+    return result.stderr
+
+
+def stored(dynamodb: "DynamoDBClient") -> dict[str, bool]:
+    """The ids of all items, and whether they are tombstones."""
+    items = dynamodb.scan(TableName="ConversationsTable")["Items"]
+    return {item["sk"]["S"].partition("#")[2]: "deletedAt" in item for item in items}
+
+
+def test_delete_leaves_tombstones_which_clients_see_and_exports_leave_out(
+    api: Api, table: ConversationTable
+) -> None:
+    put(table, *(conversation(id=id_, agentId="a") for id_ in "12"), conversation(id="3"))
+    began = now()
+    assert done("--id", "1", "--id", "2") == {"conversations": 2, "keys": 0}
+    assert api.get().ids == ["3"]
+    for one in api.get(deleted="include", agentId="a", updatedAtGe=began).json:
+        assert one == {
+            "_id": one["_id"],
+            "updatedAt": one["deletedAt"],
+            "deletedAt": one["deletedAt"],
+        }
+        assert began <= one["deletedAt"] <= now()
+    assert api.get(deleted="include", sort="updatedAt").ids[0] == "3"
+    for only in ([], ["--user", DOCUMENTED_USER]):
+        exported = CliRunner().invoke(app, ["export", "--workspace", "demo", *only])
+        assert exported.exit_code == 0, exported.output
+        assert [json.loads(line)["_id"] for line in exported.stdout.splitlines()] == ["3"]
+    assert done() == {"conversations": 1, "keys": 0}
+    assert done() == {"conversations": 0, "keys": 0}
+    assert len(api.get(deleted="include").ids) == 3
+
+
+def test_purge_leaves_nothing_and_says_that_copies_will_not_hear_of_it(
+    table: ConversationTable, dynamodb: "DynamoDBClient"
+) -> None:
+    put(table, conversation(id="1"), conversation(id="2"))
+    bury(table, conversation(id="3"), at=NEW)
+    result = delete(*OF_THE_USER, "--purge", "--yes")
+    assert "2 conversations and 1 tombstones of user" in result.stderr
+    assert "will not hear of it" in result.stderr
+    assert "Purged 3 conversations" in result.stdout
+    assert stored(dynamodb) == {}
+    assert "not hear" not in delete(*OF_THE_USER, "--yes").stderr
+
+
+def test_erasing_leaves_no_tombstone_of_the_user(
+    table: ConversationTable, dynamodb: "DynamoDBClient"
+) -> None:
+    put(table, DOCUMENTED)
+    bury(table, conversation(id="2"), conversation(id="3", userId="another"), at=NEW)
+    done("--with-keys")
+    assert stored(dynamodb) == {"3": True}
+
+
+def test_purging_tombstones_spares_conversations(
+    table: ConversationTable, dynamodb: "DynamoDBClient"
+) -> None:
+    put(table, conversation(id="1"))
+    bury(table, conversation(id="2"), conversation(id="3", userId="another"), at=NEW)
+    result = delete(*OF_THE_USER, "--purge", "--tombstones", "--yes")
+    assert "Purged 1 tombstones" in result.stdout
+    assert stored(dynamodb) == {"1": False, "3": True}
+
+
+def test_all_tombstones_of_the_table_go_after_the_cost_is_told(
+    table: ConversationTable, dynamodb: "DynamoDBClient"
+) -> None:
+    put(table, conversation(id="1"), conversation(id="2", userId="another"))
+    dead = [conversation(id=f"t{number}", userId=f"u{number % 7}") for number in range(40)]
+    bury(table, *dead, at=NEW)
+    command = ("--purge", "--tombstones")
+    declined = delete(*command, stdin="n\n")
+    assert declined.exit_code == 1
+    assert "about 42 items" in declined.stderr
+    assert " read units (0.00 USD)" in declined.stderr
+    assert len(stored(dynamodb)) == 42
+    assert "Purged 40 tombstones.\n" in delete(*command, stdin="y\n").stdout
+    assert stored(dynamodb) == {"1": False, "2": False}
+    again = delete(*command, "--yes", "--json")
+    assert json.loads(again.stdout) == {"tombstones": 0}
+
+
+@pytest.fixture
+def corrected(table: ConversationTable) -> None:
+    """A conversation whose `createdAt` was corrected, and another."""
+    put(table, conversation(id="1", createdAt=OLD), conversation(id="1", createdAt=NEW))
+    put(table, conversation(id="2"))
+
+
+@pytest.mark.usefixtures("corrected")
+def test_of_several_items_with_an_id_the_old_one_is_purged_by_its_time(api: Api) -> None:
+    complaint = refused(*OF_THE_USER, "--id", "1")
+    assert f"1, created {OLD[:-1]}.000Z\n1, created {NEW[:-1]}.000Z\n" in complaint
+    assert "--all-versions" in complaint
+    assert "add --purge" in refused(*OF_THE_USER, "--id", "1", "--created-at", OLD)
+    assert len(api.get(deleted="include").ids) == 3
+    offset = "2024-12-01T10:45:00+02:00"  # the same instant
+    assert done("--id", "1", "--created-at", offset, "--purge")["conversations"] == 1
+    assert [one["createdAt"] for one in api.get(deleted="include").json] == [NEW, OLD]
+    assert api.get(deleted="include").ids == ["1", "2"]
+    assert done("--id", "1", "--created-at", NEW)["conversations"] == 1
+
+
+@pytest.mark.usefixtures("corrected")
+def test_all_versions_of_an_id_go_when_told(api: Api) -> None:
+    assert "Which of them?" in refused(*OF_THE_USER, "--id", "1", "--purge")
+    assert done("--id", "1", "--all-versions")["conversations"] == 2
+    assert api.get().ids == ["2"]
+    assert api.get(deleted="include").ids == ["1", "2", "1"]
+    assert "Which of them?" in refused(*OF_THE_USER, "--id", "1", "--purge")
+    assert done("--id", "1", "--all-versions", "--purge")["conversations"] == 2
+    assert api.get(deleted="include").ids == ["2"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (("--tombstones",), "goes with --purge"),
+        (("--purge", "--tombstones", "--with-keys"), "without --with-keys"),
+        ((), "--workspace takes"),
+        (("--purge",), "--workspace takes"),
+        (("--purge", "--tombstones", "--workspace", "demo"), "--user takes"),
+        (("--purge", "--tombstones", "--user", "u"), "--workspace takes"),
+        (("--purge", "--tombstones", "--id", "1"), "--workspace takes"),
+        ((*OF_THE_USER, "--created-at", OLD), "goes with one --id"),
+        ((*OF_THE_USER, "--id", "1", "--id", "2", "--created-at", OLD), "goes with one --id"),
+        ((*OF_THE_USER, "--id", "1", "--created-at", "2024-12-01"), "takes a timestamp"),
+        ((*OF_THE_USER, "--id", "1", "--created-at", OLD, "--all-versions"), "without --all-"),
+    ],
+)
+def test_a_mistake_is_explained_and_deletes_nothing(
+    table: ConversationTable, api: Api, arguments: tuple[str, ...], complaint: str
+) -> None:
+    put(table, conversation(id="1"))
+    assert complaint in refused(*arguments)
+    assert api.get().ids == ["1"]
+
+
+def test_a_damaged_conversation_is_deleted_too_and_one_without_a_later_instant_by_purge(
+    dynamodb: "DynamoDBClient", api: Api
+) -> None:
+    keys = {"pk": {"S": f"demo#{DOCUMENTED_USER}"}, "sk": {"S": "2024-12-01T08:45:00.000Z#x"}}
+    damaged = {"updatedKey": {"S": "2024-12-01T08:45:00.000Z#x"}, "document": {"S": "{"}}
+    dynamodb.put_item(TableName="ConversationsTable", Item={**keys, **damaged})
+    done()
+    assert (api.get().ids, api.get(deleted="include").ids) == ([], ["x"])
+    for key in ("no instant", "9999-12-31T23:59:59.999Z#x"):
+        late = {**damaged, "updatedKey": {"S": key}}
+        dynamodb.put_item(TableName="ConversationsTable", Item={**keys, **late})
+        assert "--purge" in refused(*OF_THE_USER)
+    done("--purge")
+    assert api.get(deleted="include").ids == []
