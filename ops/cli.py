@@ -3,34 +3,73 @@
 import json
 import os
 import signal
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from inspect import getdoc
 from pathlib import Path
 from threading import Event
-from typing import Annotated, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import typer
+from typer.core import TyperGroup
+from typer.exceptions import TyperException
 
 from ops.console import delete, export, get, keys, load
+from ops.console.errors import fail, show_error
+
+
+class Console(TyperGroup):
+    """The root command, which shows wrong use in the style of every other error."""
+
+    def main(self, *args: Any, **options: Any) -> NoReturn:
+        """Run the command that the arguments name, and exit with its code."""
+        try:
+            code = super().main(*args, **options | {"standalone_mode": False})
+        except typer.Abort:
+            code = 1
+        except TyperException as error:
+            command = getattr(getattr(error, "ctx", None), "command_path", self.name)
+            show_error(error.format_message(), f"see {command} --help")
+            code = error.exit_code
+        sys.exit(code)
+
 
 app = typer.Typer(
-    no_args_is_help=True,
-    add_completion=False,
+    cls=Console,
     pretty_exceptions_enable=False,
-    rich_markup_mode="markdown",
+    rich_markup_mode=None,  # Rich takes half a second to show help
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     help="""The operator's console of `GET /v1/api/conversations`.
 
     First, serve the API on this machine, with demo data, and paste the curl line that it prints:
 
+    \b
         conversations serve
 
     Then bring your own data, from MongoDB or JSON, and issue a key to read it with:
 
+    \b
         conversations load --help
 
-    Exit codes: 0 done, 1 not all of it (records rejected, the function failed), 2 wrong use or
-    nothing to work with.""",
+    Exit codes: 0 done; 1 failed, or not all of it (records were rejected, say); 2 wrong use, or no
+    table; 3 nothing matched; 130 interrupted.""",
 )
+
+
+@app.callback(invoke_without_command=True)
+def root(
+    context: typer.Context,
+    version: Annotated[bool, typer.Option("--version", help="Show the version and exit.")] = False,
+) -> None:
+    """Show the version, or help where no command is named."""
+    if version:
+        from importlib.metadata import version as version_of
+
+        print(f"conversations {version_of('conversations')}")
+    elif not context.invoked_subcommand:
+        print(context.get_help())
+
 
 app.command()(load.load)
 app.command()(export.export)
@@ -45,9 +84,10 @@ def serve(
     verbose: Annotated[
         bool, typer.Option("--verbose", help="Show what the functions log, not only on failure.")
     ] = False,
-    fail: Annotated[
+    failing: Annotated[
         str,
         typer.Option(
+            "--fail",
             metavar="429|500|503[:SHARE]",
             help="Answer requests with this error, headers included: all, or a share such as 0.3.",
         ),
@@ -65,9 +105,9 @@ def serve(
     from ops.local import server as local
 
     try:
-        failures = gateway.Failures.parse(fail) if fail else None
+        failures = gateway.Failures.parse(failing) if failing else None
     except ValueError:
-        _fail("--fail must be 429, 500 or 503, or one with a share over 0 and up to 1: 503:0.3.")
+        fail("--fail must be 429, 500 or 503, or one with a share over 0 and up to 1: 503:0.3.")
     debugger.install()
     stop = Event()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -101,7 +141,7 @@ def invoke(
             content = json.loads(event.read_bytes())
             function = deployment.function_for(content)
         except (AttributeError, TypeError, ValueError) as error:
-            _fail(f"{event} cannot be played: {error}.")
+            fail(f"{event} cannot be played: {error}.")
         with local.demo_data(deployment) as variables:
             answer = runtime.play(content, function, variables)
     print(json.dumps(answer, indent=2, ensure_ascii=False))
@@ -122,7 +162,7 @@ def seed() -> None:
 
     endpoint = os.environ.get(template.ENDPOINT)
     if not endpoint:
-        _fail(
+        fail(
             f"Set {template.ENDPOINT} to the address of a DynamoDB Local: the demo data stays here."
         )
     deployment = template.load()
@@ -149,13 +189,13 @@ def _explained() -> Iterator[None]:
     try:
         yield
     except (local.UnusableEndpointError, ports.UnusablePortError) as error:
-        _fail(str(error))
-
-
-def _fail(message: str) -> NoReturn:
-    typer.echo(message, err=True)
-    raise typer.Exit(2)
+        fail(str(error))
 
 
 def _interrupt(*_: object) -> NoReturn:
     raise KeyboardInterrupt
+
+
+for registered in (*app.registered_commands, *keys.app.registered_commands):
+    # An indented example keeps its lines: Typer's mark for that is `\b`.
+    registered.help = (getdoc(registered.callback) or "").replace("\n\n    ", "\n\n\b\n    ")

@@ -10,16 +10,8 @@ import typer
 from domain.errors import UnreadableConversationError
 from domain.timestamp import to_instant
 from ops.console import whole_table
-from ops.console.options import (
-    Json,
-    Tables,
-    User,
-    Workspace,
-    check_user,
-    check_workspace,
-    fail,
-    with_tables,
-)
+from ops.console.errors import counted, fail
+from ops.console.options import WORKSPACE, Json, OfUser, Tables, with_tables
 from storage import layout
 
 if TYPE_CHECKING:
@@ -28,8 +20,8 @@ if TYPE_CHECKING:
 
 @with_tables
 def delete(
-    workspace: Workspace = "",
-    user: User = "",
+    workspace: Annotated[str | None, WORKSPACE] = None,
+    user: OfUser = None,
     ids: Annotated[
         list[str] | None,
         typer.Option("--id", metavar="ID", help="Only this conversation. May be repeated."),
@@ -80,8 +72,8 @@ def delete(
     if tombstones and not (workspace or user or ids):
         _purge_all_tombstones(tables, yes=yes, as_json=as_json)
         return
-    check_workspace(workspace)
-    check_user(user)
+    if not (workspace and user):
+        fail("Whose conversations?", "say --workspace ID and --user ID.")
     if ids and with_keys:
         fail("--with-keys is for all of a user's conversations: leave out --id.")
     purge = purge or with_keys

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from ops.console.options import Tables, Workspace, check_user, check_workspace, with_tables
+from ops.console.options import Tables, Workspace, with_tables
 
 
 @with_tables
@@ -31,9 +31,6 @@ def export(
     from rich.console import Console
     from rich.progress import track
 
-    check_workspace(workspace)
-    if user is not None:
-        check_user(user)
     damaged, literal = 0, 0
     console = Console(stderr=True)
     for document in track(

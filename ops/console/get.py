@@ -10,7 +10,8 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 import typer
 
 from domain.caller import Caller
-from ops.console.options import Tables, User, Workspace, check_user, fail, with_tables
+from ops.console.errors import fail, show_error
+from ops.console.options import Tables, User, Workspace, with_tables
 
 
 @with_tables
@@ -33,14 +34,13 @@ def get(
 
     Exit codes: 0 shown, 1 the endpoint answers with an error, 2 wrong use or no table.
     """
-    check_user(user)
     pairs = [argument.partition("=") for argument in query or ()]
     if not all(equals for _, equals, _ in pairs):
-        fail("A query parameter looks like limit=10.")
+        fail("A query parameter looks like limit=10.", "the reference has them all.")
     parameters = urlencode([(name, value) for name, _, value in pairs])
     status, headers, body = _answer(tables, workspace, user, parameters)
     if status != HTTPStatus.OK:
-        typer.echo(f"{status}: {json.loads(body)['detail']}", err=True)
+        show_error(f"{status}: {json.loads(body)['detail']}")
         raise typer.Exit(1)
     print(json.dumps(json.loads(body), indent=2, ensure_ascii=False))
     if link := headers.get("link"):

@@ -3,7 +3,8 @@
 import json
 import re
 import secrets
-from collections.abc import Iterable
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
@@ -12,17 +13,19 @@ import typer
 
 from domain import api_key
 from domain.api_key import ApiKey
+from domain.errors import StoreError
 from domain.timestamp import now, to_instant
-from ops.console.options import Json, Tables, User, check_user, check_workspace, fail, with_tables
+from ops.console.errors import NOTHING_MATCHED, fail, warn
+from ops.console.options import Json, OfUser, Tables, User, with_tables, workspace_id
 
 app = typer.Typer(
-    no_args_is_help=True,
-    rich_markup_mode="markdown",
-    help="""Issue, list, grant, revoke and rotate API keys.
+    rich_markup_mode=None,
+    help="""Issue, list, grant, ungrant, revoke and rotate API keys.
 
     A key identifies one user, and grants workspaces. Only its hash is stored, so it is shown once.
     The API may go by what it knew of a key for 60 seconds more.""",
 )
+_STATE = 2  # its column
 _UNITS = {"m": "minutes", "h": "hours", "d": "days"}
 
 KeyId = Annotated[
@@ -30,7 +33,9 @@ KeyId = Annotated[
 ]
 Workspaces = Annotated[
     list[str],
-    typer.Option("--workspace", metavar="ID", help="A workspace to grant. May be repeated."),
+    typer.Option(
+        "--workspace", metavar="ID", parser=workspace_id, help="A workspace. May be repeated."
+    ),
 ]
 Expires = Annotated[
     str | None,
@@ -55,20 +60,16 @@ def issue(
 
     conversations keys issue --user USER --workspace my-workspace
     """
-    check_user(user)
-    for workspace_id in workspace:
-        check_workspace(workspace_id)
     key, issued = _new(user, frozenset(workspace), _instant(expires))
     tables.api_keys.put(issued)
     _show_once(key, issued, tables, as_json=as_json)
+    _warn_of_empty(user, workspace, tables)
 
 
 @app.command("list")
 @with_tables
 def list_keys(
-    user: Annotated[
-        str | None, typer.Option(metavar="ID", help="Of this user only; else of all of them.")
-    ] = None,
+    user: OfUser = None,
     as_json: Json = False,
     *,
     tables: Tables,
@@ -79,18 +80,37 @@ def list_keys(
     if as_json:
         print(json.dumps([_to_json(key) for key in keys], indent=2))
         return
-    _print_table(keys)
+    if keys:
+        _print_table(keys)
+    else:
+        typer.echo("There are no keys" + (f" of user {user}." if user else "."), err=True)
 
 
 @app.command()
 @with_tables
 def grant(key_id: KeyId, workspace: Workspaces, as_json: Json = False, *, tables: Tables) -> None:
     """Let a key read more workspaces."""
-    for workspace_id in workspace:
-        check_workspace(workspace_id)
     key = _find_active(key_id, tables)
     tables.api_keys.grant(key.key_hash, frozenset(workspace))
     _report(replace(key, workspace_ids=key.workspace_ids | set(workspace)), as_json=as_json)
+    _warn_of_empty(key.user_id, workspace, tables)
+
+
+@app.command()
+@with_tables
+def ungrant(key_id: KeyId, workspace: Workspaces, as_json: Json = False, *, tables: Tables) -> None:
+    """Take workspaces from those that a key may read. One at least stays: else revoke the key."""
+    key = _find_active(key_id, tables)
+    removed, kept = key.workspace_ids & set(workspace), key.workspace_ids - set(workspace)
+    if not removed:
+        fail(f"{key.key_id} grants none of these workspaces.", code=NOTHING_MATCHED)
+    if not kept:
+        fail(
+            f"{key.key_id} grants nothing else.",
+            f"end it instead: conversations keys revoke {key.key_id}",
+        )
+    tables.api_keys.ungrant(key.key_hash, removed)
+    _report(replace(key, workspace_ids=kept), as_json=as_json)
 
 
 @app.command()
@@ -129,8 +149,8 @@ def rotate(
     expires_at = given or old.expires_at
     if not given and old.expires_at and old.expires_at <= ends:
         fail(
-            f"{old.key_id} ends within the overlap, at {old.expires_at}, and so would the new key. "
-            "When shall the new one end? Say --expires DATE."
+            f"{old.key_id} ends within the overlap, at {old.expires_at}, and so would the new key.",
+            "say when the new one ends: --expires DATE.",
         )
     key, issued = _new(old.user_id, old.workspace_ids, expires_at)
     tables.api_keys.put(issued)
@@ -150,18 +170,30 @@ def _new(user: str, workspaces: frozenset[str], expires_at: str | None) -> tuple
     return key, ApiKey(key_hash, key_id, user, workspaces, now(), expires_at)
 
 
+def _warn_of_empty(user: str, workspaces: list[str], tables: Tables) -> None:
+    """Name the workspaces in which the key will list nothing: one may be mistyped."""
+    if not (tables.stack or tables.conversations_table):
+        return
+    with suppress(StoreError):  # whoever manages keys need not be allowed to read conversations
+        for workspace in workspaces:
+            if next(tables.conversations.states(workspace, user), None) is None:
+                warn(f"workspace {workspace} holds no conversation of user {user}.")
+
+
 def _find(key_id: str, tables: Tables) -> ApiKey:
     if key_id.startswith(api_key.PREFIX):
         found = tables.api_keys.find(api_key.hash_of(key_id), consistent=True)
-        return found or fail("No such key was issued here.")
+        return found or fail("No such key was issued here.", code=NOTHING_MATCHED)
     named = [key for key in tables.issued_keys() if key.key_id == key_id]
-    return named[0] if named else fail(f"There is no key {key_id}. See: conversations keys list")
+    if not named:
+        fail(f"There is no key {key_id}.", "see: conversations keys list", NOTHING_MATCHED)
+    return named[0]
 
 
 def _find_active(key_id: str, tables: Tables) -> ApiKey:
     key = _find(key_id, tables)
     if not key.is_active(now()):
-        fail(f"{key.key_id} has ended already. Issue a new one: conversations keys issue")
+        fail(f"{key.key_id} has ended already.", "issue a new one: conversations keys issue")
     return key
 
 
@@ -173,7 +205,10 @@ def _instant(expires: str | None) -> str | None:
             f"{expires}T00:00:00Z" if len(expires) == len("2030-01-31") else expires
         )
     except ValueError:
-        fail("--expires takes a date, 2030-01-31, or an RFC 3339 timestamp with an offset.")
+        fail(
+            "--expires is not a date.",
+            "say 2030-01-31, or an RFC 3339 timestamp with an offset.",
+        )
     if instant <= now():
         fail("--expires lies in the past.")
     return instant
@@ -182,7 +217,7 @@ def _instant(expires: str | None) -> str | None:
 def _after(overlap: str) -> str:
     match = re.fullmatch(r"(\d{1,4})([mhd])", overlap)
     if not match:
-        fail("--overlap takes a number and a unit: 30m, 24h or 7d.")
+        fail("--overlap is not a time.", "say a number and a unit: 30m, 24h or 7d.")
     end = datetime.now(UTC) + timedelta(**{_UNITS[match[2]]: int(match[1])})
     return to_instant(end.isoformat())
 
@@ -230,13 +265,21 @@ def _to_json(key: ApiKey) -> dict[str, Any]:
     }
 
 
-def _print_table(keys: Iterable[ApiKey]) -> None:
+def _colour(key: ApiKey) -> str:
+    if key.is_active(now()):
+        return "green"
+    return "red" if key.revoked_at else "yellow"
+
+
+def _print_table(keys: Sequence[ApiKey]) -> None:
     rows = [("KEY_ID", "CREATED", "STATE", "USER", "WORKSPACES")]
     for key in keys:
         workspaces = ",".join(sorted(key.workspace_ids))
         created = key.created_at[:10]
         rows.append((key.key_id, created, _state(key), key.user_id, workspaces))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
-        print("  ".join(cells).rstrip())
+    colours = [None, *map(_colour, keys)]
+    for row, colour in zip(rows, colours, strict=True):
+        cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]
+        cells[_STATE] = typer.style(cells[_STATE], fg=colour)
+        typer.echo("  ".join(cells).rstrip())

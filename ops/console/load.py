@@ -6,10 +6,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ops.console.options import Json, Tables, Workspace, check_workspace, fail, with_tables
+from ops.console.errors import counted, fail, show_error
+from ops.console.options import WORKSPACE, Json, Tables, with_tables
 
 if TYPE_CHECKING:
     from ops.console.loading import Summary, Write
+
+_SHOWN_REASONS = 3
 
 
 @with_tables
@@ -18,7 +21,7 @@ def load(
         list[Path],
         typer.Argument(metavar="FILE…", help="`-` is stdin."),
     ],
-    workspace: Workspace,
+    workspace: Annotated[str | None, WORKSPACE] = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace what is stored, even by something older.")
     ] = False,
@@ -62,19 +65,22 @@ def load(
     newer than the deletion: after that, an old export brings it back. `--overwrite` does at once.
 
     What cannot be loaded goes to FILE.rejects (FILE.rejects-2 the next time), each record below a
-    line with the reason, which tells the records apart: leave it in. Mend the records there, and
+    line with the reason, which tells the records apart: leave it in. Fix the records there, and
     load that file.
 
-    Exit codes: 0 all loaded, 1 some rejected, 2 wrong use or no table, 130 interrupted.
+    The lines of `conversations export --all` name their workspaces: load them without
+    `--workspace`. With it, a line that names another workspace is rejected.
+
+    Exit codes: 0 all loaded; 1 some rejected, or a file empty or damaged; 2 wrong use or no table;
+    130 interrupted.
     """
     from ops.console import loading
 
-    check_workspace(workspace)
     for file in files:
         if file != Path("-") and not file.exists():
             fail(f"There is no file {file}.")
         if file.is_dir():
-            fail(f"{file} is a folder. Name the files in it.")
+            fail(f"{file} is a folder.", "name the files in it.")
     write: Write | None = None
     held_something = False
     if not dry_run:
@@ -91,20 +97,24 @@ def load(
         if not as_json:
             _print(summary, dry_run=dry_run)
 
-    code = loading.load(files, loader, tables.stop, tell)
+    code = loading.load(files, loader, tables, tell)
     if as_json:
         print(json.dumps({"files": [_to_json(summary) for summary in summaries]}, indent=2))
     raise typer.Exit(code)
 
 
 def _print(summary: "Summary", *, dry_run: bool) -> None:
-    print(f"{summary.name}: {summary.records:,} records in {summary.seconds:,.1f} s")
+    print(f"{summary.name}: {counted(summary.records, 'record')} in {summary.seconds:,.1f} s")
     print(f"  {'valid' if dry_run else 'loaded':9}{summary.loaded:>12,}")
     if not dry_run:
         print(f"  skipped  {summary.skipped:>12,}   not newer than what is stored")
         print(f"  skipped  {summary.deleted:>12,}   deleted since")
     where = f"   see {summary.rejects}" if summary.rejects else ""
     print(f"  rejected {summary.rejected:>12,}{where}")
+    for reason, count in summary.reasons.most_common(_SHOWN_REASONS):
+        print(f"  {count:>21,}   {reason}")
+    if (more := len(summary.reasons) - _SHOWN_REASONS) > 0:
+        print(f"  {'':>21}   and {counted(more, 'other reason')}")
     if summary.left_out:
         names = (f"{name} ({count:,})" for name, count in summary.left_out.most_common())
         print(f"  Fields left out: {', '.join(names)}")
@@ -112,7 +122,7 @@ def _print(summary: "Summary", *, dry_run: bool) -> None:
         late = f"  {summary.late:,} of those loaded are older than a minute"
         print(f"{late}: sync clients find them in a whole pass only.")
     if summary.problem:
-        typer.echo(f"  {summary.problem}", err=True)
+        show_error(f"{summary.name}: {summary.problem}")
 
 
 def _to_json(summary: "Summary") -> dict[str, Any]:
@@ -125,6 +135,7 @@ def _to_json(summary: "Summary") -> dict[str, Any]:
         "deleted": summary.deleted,
         "rejected": summary.rejected,
         "rejects": summary.rejects and str(summary.rejects),
+        "reasons": dict(summary.reasons.most_common()),
         "leftOut": dict(summary.left_out.most_common()),
         "problem": summary.problem or None,
         "seconds": summary.seconds,

@@ -1,5 +1,6 @@
 """Loads files of conversations into the table, many at a time, and says what became of each."""
 
+import re
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
@@ -7,16 +8,16 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from threading import Event
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from pydantic import ValidationError
 
+from domain.caller import WORKSPACE_ID, require_id
 from domain.conversation import Conversation, Customer
 from domain.errors import ConversationTooLargeError, StoreError
+from ops.console.errors import explain
 from ops.console.extended_json import MalformedValueError, plain
-from ops.console.options import explain
 from ops.console.progress import Progressing, Stop
 from ops.console.records import (
     STDIN,
@@ -31,6 +32,7 @@ from ops.tables.conversations import BATCH_ITEMS, Written
 from storage import layout
 
 if TYPE_CHECKING:
+    from ops.console.options import Tables
     from storage.layout import Item
 
 Write = Callable[[Sequence["Item"]], Written]
@@ -39,7 +41,9 @@ Write = Callable[[Sequence["Item"]], Written]
 _BATCH_BYTES = 1_000_000  # with what waits for a thread, 24 MB of items at most
 _WAITING_BATCHES = THREADS + 8
 _SHOWN_REASONS = 3
+_VARIABLE = re.compile(r"(?<=The conversation ).+(?= takes)|\d[\d,]*")  # in a reject's reason
 _GO_ON = "The same command goes on from here."
+_WITH_WORKSPACE = {"workspaceId", "conversation"}  # the names of a line of `export --all`
 _NAMES = frozenset(known.alias or name for name, known in Conversation.model_fields.items())
 _CUSTOMER_NAMES = frozenset(Customer.model_fields)
 
@@ -61,6 +65,7 @@ class Summary:
         skipped: of which the same or a newer state was stored already.
         deleted: which have been deleted since.
         rejects: the file that holds the rejected ones; `None` if there are none.
+        reasons: how often each reason of a reject occurred, whatever its numbers and ids were.
         left_out: how often each field was left out that conversations do not have.
         problem: why the rest of the file could not be read or stored; empty if it could.
     """
@@ -72,6 +77,7 @@ class Summary:
     deleted: int = 0
     rejected: int = 0
     rejects: Path | None = None
+    reasons: Counter[str] = field(default_factory=Counter)
     left_out: Counter[str] = field(default_factory=Counter)
     problem: str = ""
     seconds: float = 0.0
@@ -94,15 +100,16 @@ class Summary:
 
 @dataclass(frozen=True, kw_only=True)
 class Loader:
-    """Loads files into one workspace.
+    """Loads files.
 
     Attributes:
+        workspace_id: where to; `None` if each record names its workspace.
         write: stores the items; `None` stores nothing.
         literal: names such as `$oid` have no meaning.
         strict: stops at the first record that is rejected.
     """
 
-    workspace_id: str
+    workspace_id: str | None
     write: Write | None
     literal: bool
     strict: bool
@@ -129,6 +136,7 @@ class Loader:
                 except UnloadableError as error:
                     rejects.add(record, str(error))
                     summary.rejected, summary.rejects = summary.rejected + 1, rejects.path
+                    summary.reasons[_VARIABLE.sub("…", str(error))] += 1
                     if self.strict:
                         raise StrictError(f"line {record.line}: {error}") from None
                 progress.update(summary.records, position())
@@ -137,9 +145,10 @@ class Loader:
         if record.value is None:
             raise UnloadableError(record.error)
         try:
-            value = record.value if self.literal else plain(record.value)
+            workspace_id, value = self._addressed(record.value, record.line)
+            value = value if self.literal else plain(value)
             conversation = Conversation.model_validate(value)
-            item = layout.pack(self.workspace_id, conversation)
+            item = layout.pack(workspace_id, conversation)
         except ValidationError as error:
             raise UnloadableError(_reasons(error)) from None
         except (ConversationTooLargeError, MalformedValueError) as error:
@@ -148,6 +157,22 @@ class Loader:
         customer = (name for name in value["customer"] if name not in _CUSTOMER_NAMES)
         left_out.update(f"customer.{name}" for name in customer)
         return item
+
+    def _addressed(self, value: dict[str, Any], line: int) -> tuple[str, dict[str, Any]]:
+        """The workspace that the record goes to, and the conversation in it."""
+        if value.keys() != _WITH_WORKSPACE:
+            if self.workspace_id is None:
+                raise UnreadableFileError(f"line {line} names no workspace. Say --workspace ID")
+            return self.workspace_id, value
+        named, conversation = value["workspaceId"], value["conversation"]
+        if self.workspace_id not in (None, named):
+            raise UnloadableError("it is of another workspace than --workspace")
+        if not isinstance(conversation, dict):
+            raise UnloadableError("conversation is no JSON object")
+        try:
+            return require_id(named, WORKSPACE_ID), conversation
+        except (TypeError, ValueError):
+            raise UnloadableError("workspaceId is malformed") from None
 
 
 def _reasons(error: ValidationError) -> str:
@@ -238,28 +263,32 @@ class _Writer:
 
 
 def load(
-    files: Sequence[Path], loader: Loader, stop: Event, tell: Callable[[Summary], object]
+    files: Sequence[Path], loader: Loader, tables: "Tables", tell: Callable[[Summary], object]
 ) -> int:
     """Load the files, one after another, and tell of each.
 
     Returns:
-        The exit code: 0; 1 if a record was rejected or a file is damaged; 2 if a file cannot be
-        opened or DynamoDB refuses; 130 if the operator interrupts. After 2 and 130, the files that
-        follow are not touched.
+        The exit code: 0; 1 if a record was rejected, or a file is damaged or empty; 2 if a file
+        cannot be opened or DynamoDB refuses; 130 if the operator interrupts. After 2 and 130, the
+        files that follow are not touched.
     """
     code = 0
-    listener = Stop(stop)
+    listener = Stop(tables.stop)
     with listener.listening():
         for path in files:
             summary, start = Summary(path), time.monotonic()
             try:
                 loader.load_file(summary, listener)
+                if not summary.records:
+                    summary.problem = "It holds no records."
             except UnreadableFileError as error:
-                summary.problem = f"The rest cannot be read: {error}."
+                what = "The rest" if summary.records else "It"
+                summary.problem = f"{what} cannot be read: {error}."
             except StrictError as error:
                 summary.problem = f"Stopped, as --strict asks, at {error}"
             except StoreError as error:
-                summary.problem, code = f"{explain(error)} {_GO_ON}", 2
+                message, hint = explain(error, tables)
+                summary.problem, code = f"{message} {hint.capitalize()} {_GO_ON}", 2
             except OSError as error:
                 summary.problem, code = f"{error.filename or path}: {error.strerror}.", 2
             except KeyboardInterrupt:

@@ -3,88 +3,82 @@
 import inspect
 import os
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property, wraps
 from threading import Event
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from domain.caller import WORKSPACE_ID, require_id
+from ops.console.errors import explain, fail, warn
 from ops.local.environment import PARTIQL, Variables
 
 if TYPE_CHECKING:
     from domain.api_key import ApiKey
-    from domain.errors import StoreError
     from ops.tables.api_keys import IssuedKeys
     from ops.tables.conversations import StoredConversations
 
-Workspace = Annotated[str, typer.Option(metavar="ID", help="The workspace.")]
-User = Annotated[str, typer.Option(metavar="ID", help="The user, as `userId` has it.")]
+
+def workspace_id(value: str) -> str:
+    """A workspace id of the command line."""
+    try:
+        return require_id(value, WORKSPACE_ID)
+    except ValueError:
+        raise typer.BadParameter("a workspace id has 1 to 64 letters, digits, _ and -.") from None
+
+
+def user_id(value: str) -> str:
+    """A user id of the command line."""
+    try:
+        return require_id(value)
+    except ValueError:
+        raise typer.BadParameter(
+            "a user id has 1 to 128 printable ASCII characters without #."
+        ) from None
+
+
+WORKSPACE = typer.Option(metavar="ID", parser=workspace_id, help="The workspace.")
+Workspace = Annotated[str, WORKSPACE]
+User = Annotated[
+    str, typer.Option(metavar="ID", parser=user_id, help="The user, as `userId` has it.")
+]
+OfUser = Annotated[
+    str | None,
+    typer.Option("--user", metavar="ID", parser=user_id, help="Of this user only; else of all."),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON, for scripts.")]
 
-_PANEL = "Where the tables are"
 _OPTIONS = {
     "stack": typer.Option(
         help="The deployed stack. Its outputs name the tables.",
         metavar="NAME",
-        rich_help_panel=_PANEL,
     ),
     "conversations_table": typer.Option(
         help="Instead of --stack: the table of conversations.",
         metavar="NAME",
         envvar="CONVERSATIONS_TABLE",
-        rich_help_panel=_PANEL,
     ),
     "api_keys_table": typer.Option(
         help="Instead of --stack: the table of API keys.",
         metavar="NAME",
         envvar="API_KEYS_TABLE",
-        rich_help_panel=_PANEL,
     ),
-    "profile": typer.Option(
-        help="The AWS profile; else that of AWS_PROFILE.", metavar="NAME", rich_help_panel=_PANEL
-    ),
+    "profile": typer.Option(help="The AWS profile; else that of AWS_PROFILE.", metavar="NAME"),
     "region": typer.Option(
         help="The AWS region; else that of AWS_DEFAULT_REGION or the profile.",
         metavar="NAME",
-        rich_help_panel=_PANEL,
     ),
 }
-_ADVICE = {
-    "AccessDeniedException": "AWS denies access: take a --profile that may use the tables.",
-    "EndpointConnectionError": "AWS cannot be reached: is the region right, and the network up?",
-    "ExpiredTokenException": "The AWS session has expired: log in again.",
-    "MalformedApiKey": "The key's item is malformed, so the key lets nobody in. "
-    "See docs/operate.md, “A malformed key”.",
-    "NoCredentialsError": "There are no AWS credentials: log in, or choose a --profile.",
-    "NoRegionError": "Which AWS region? Say --region NAME, or set AWS_DEFAULT_REGION.",
-    "ProfileNotFound": "There is no such AWS profile: see `aws configure list-profiles`.",
-    "ResourceNotFoundException": "There is no such table in this AWS account and region.",
-    "UnrecognizedClientException": "AWS does not know these credentials: log in again.",
-    "ValidationError": "There is no such stack in this AWS account and region.",
-    "ValidationException": "The table is not laid out as it should be: is it the right one?",
-}
 
 
-def fail(message: str) -> NoReturn:
-    """End the command with exit code 2: wrong use, or nothing to work with."""
-    typer.echo(message, err=True)
-    raise typer.Exit(2)
-
-
-def explain(error: "StoreError") -> str:
-    """What an operator should know and do about an error of DynamoDB, in one line."""
-    advice = _ADVICE.get(error.reason, "DynamoDB does not do what it is asked. Try again later.")
-    return f"{advice} ({error.reason})"
-
-
-@dataclass(frozen=True)
+@dataclass
 class Tables:
     """The tables that a command works on. Each is looked up when it is needed.
 
     Attributes:
         stop: set when the operator wants the command to end.
+        last_named: the table that was looked up last, and that an error is about.
     """
 
     stack: str | None
@@ -92,7 +86,8 @@ class Tables:
     api_keys_table: str | None
     profile: str | None
     region: str | None
-    stop: Event
+    stop: Event = field(default_factory=Event)
+    last_named: str = ""
 
     @cached_property
     def conversations(self) -> "StoredConversations":
@@ -138,7 +133,7 @@ class Tables:
 
         for key in self.api_keys.all():
             if isinstance(key, MalformedApiKeyError):
-                typer.echo(f"Skipped a malformed key: keyHash {key.hash_start}…", err=True)
+                warn(f"skipped a malformed key: keyHash {key.hash_start}…")
             else:
                 yield key
 
@@ -152,23 +147,26 @@ class Tables:
     def _outputs(self) -> dict[str, str]:
         dynamodb_only, all_services = "AWS_ENDPOINT_URL_DYNAMODB", "AWS_ENDPOINT_URL"
         if os.environ.get(dynamodb_only) and not os.environ.get(all_services):
-            fail(f"{dynamodb_only} is set, and leads to other tables than the stack's: unset it.")
+            fail(
+                f"{dynamodb_only} is set, and leads to other tables than the stack's.",
+                f"unset {dynamodb_only}, or leave out --stack.",
+            )
         from ops.tables.aws import stack_outputs
 
         return stack_outputs(str(self.stack), self.profile, self.region)
 
     def _name(self, given: str | None, output: str, option: str) -> str:
         if self.stack:
-            if output not in self._outputs:
-                fail(f"The stack {self.stack} has no output {output}: is it that of this API?")
-            return self._outputs[output]
-        if not given:
-            variable = option.replace("-", "_").upper()
-            fail(
-                f"Which table? Say --stack NAME or --{option} NAME, or set {variable}. "
-                "For a try on this machine, `conversations serve` prints the line that sets it."
+            given = self._outputs.get(output) or fail(
+                f"The stack {self.stack} has no output {output}.", "is it that of this API?"
             )
-        return given
+        variable = option.replace("-", "_").upper()
+        self.last_named = given or fail(
+            "Which table?",
+            f"say --stack NAME or --{option} NAME, or set {variable}. For a try on this machine, "
+            "`conversations serve` prints the line that sets it.",
+        )
+        return self.last_named
 
 
 def with_tables(command: Callable[..., None]) -> Callable[..., None]:
@@ -178,11 +176,11 @@ def with_tables(command: Callable[..., None]) -> Callable[..., None]:
     def run(**arguments: Any) -> None:
         from domain.errors import StoreError
 
-        options = {name: arguments.pop(name) for name in _OPTIONS}
+        tables = Tables(**{name: arguments.pop(name) for name in _OPTIONS})
         try:
-            command(tables=Tables(**options, stop=Event()), **arguments)
+            command(tables=tables, **arguments)
         except StoreError as error:
-            fail(explain(error))
+            fail(*explain(error, tables))
 
     signature = inspect.signature(command)
     kept = [parameter for name, parameter in signature.parameters.items() if name != "tables"]
@@ -197,19 +195,3 @@ def with_tables(command: Callable[..., None]) -> Callable[..., None]:
     ]
     run.__signature__ = signature.replace(parameters=[*kept, *added])  # type: ignore[attr-defined]
     return run
-
-
-def check_workspace(workspace: str) -> None:
-    """End the command unless `workspace` is a workspace id."""
-    try:
-        require_id(workspace, WORKSPACE_ID)
-    except ValueError:
-        fail("--workspace takes 1 to 64 letters, digits, _ and -.")
-
-
-def check_user(user: str) -> None:
-    """End the command unless `user` is a user id."""
-    try:
-        require_id(user)
-    except ValueError:
-        fail("--user takes 1 to 128 printable ASCII characters without #.")

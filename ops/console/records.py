@@ -103,7 +103,16 @@ def read(stream: BufferedIOBase) -> Iterator[Record]:
     texts: Iterable[tuple[int, bytes]] = enumerate(_lines(head, stream), number)
     if first.startswith(REASON):
         texts = _below_reasons(texts)
-    return (_parsed(line, text.strip()) for line, text in texts if text.strip())
+    return _text_only(texts)
+
+
+def _text_only(texts: Iterable[tuple[int, bytes]]) -> Iterator[Record]:
+    """The records in texts, up to one that begins as no text does."""
+    for line, text in texts:
+        if _BINARY.match(text):
+            raise UnreadableFileError(f"from line {line} on it is no text")
+        if text := text.strip():
+            yield _parsed(line, text)
 
 
 def _start(stream: BufferedIOBase) -> tuple[int, int, bytes]:

@@ -45,28 +45,45 @@ class IssuedKeys(ApiKeyTable):
 
     def revoke(self, key_hash: str, at: str) -> None:
         """End the key at an instant. A key that is already revoked keeps its earlier end."""
-        self._update(key_hash, "SET revokedAt = if_not_exists(revokedAt, :value)", {"S": at})
+        change = "SET revokedAt = if_not_exists(revokedAt, :value)"
+        self._update(key_hash, change, value={"S": at})
 
     def expire(self, key_hash: str, at: str) -> None:
         """Set the instant at which the key expires."""
-        self._update(key_hash, "SET expiresAt = :value", {"S": at})
+        self._update(key_hash, "SET expiresAt = :value", value={"S": at})
 
     def grant(self, key_hash: str, workspace_ids: frozenset[str]) -> None:
         """Add workspaces to those that the key grants."""
-        self._update(key_hash, "ADD workspaceIds :value", {"SS": sorted(workspace_ids)})
+        self._update(key_hash, "ADD workspaceIds :value", value={"SS": sorted(workspace_ids)})
+
+    def ungrant(self, key_hash: str, workspace_ids: frozenset[str]) -> None:
+        """Take away workspaces that the key grants. It must grant others, too."""
+        self._update(
+            key_hash,
+            "DELETE workspaceIds :value",
+            "size(workspaceIds) > :count",
+            value={"SS": sorted(workspace_ids)},
+            count={"N": str(len(workspace_ids))},
+        )
 
     def delete(self, key_hash: str) -> None:
         """Delete the key's item, if there is one."""
         with store_errors():
             self._client.delete_item(TableName=self._name, Key={"keyHash": {"S": key_hash}})
 
-    def _update(self, key_hash: str, change: str, value: "AttributeValueTypeDef") -> None:
+    def _update(
+        self,
+        key_hash: str,
+        change: str,
+        condition: str = "attribute_exists(keyHash)",
+        **values: "AttributeValueTypeDef",
+    ) -> None:
         # One attribute at a time, so that no two operators undo each other's change.
         with store_errors():
             self._client.update_item(
                 TableName=self._name,
                 Key={"keyHash": {"S": key_hash}},
                 UpdateExpression=change,
-                ConditionExpression="attribute_exists(keyHash)",
-                ExpressionAttributeValues={":value": value},
+                ConditionExpression=condition,
+                ExpressionAttributeValues={f":{name}": value for name, value in values.items()},
             )

@@ -1,5 +1,6 @@
 """The way to AWS for an operator: clients, stack outputs, and retries that last minutes."""
 
+import os
 import random
 import time
 from collections.abc import Callable
@@ -68,6 +69,26 @@ def stack_outputs(stack: str, profile: str | None, region: str | None) -> dict[s
         session = boto3.Session(profile_name=profile, region_name=region)
         (found,) = session.client("cloudformation").describe_stacks(StackName=stack)["Stacks"]
         return {output["OutputKey"]: output["OutputValue"] for output in found.get("Outputs", ())}
+
+
+def endpoint() -> tuple[str, str] | None:
+    """The environment variable that leads boto3's DynamoDB client elsewhere, and the address."""
+    for name in ("AWS_ENDPOINT_URL_DYNAMODB", "AWS_ENDPOINT_URL"):
+        if address := os.environ.get(name):
+            return name, address
+    return None
+
+
+def place_of(profile: str | None, region: str | None) -> str:
+    """The account, as far as AWS tells it, and the region that a client asks."""
+    session = boto3.Session(profile_name=profile, region_name=region)
+    config = Config(connect_timeout=2, read_timeout=2, retries={"total_max_attempts": 1})
+    place = f"region {session.region_name}"
+    try:
+        account = session.client("sts", config=config).get_caller_identity()["Account"]
+    except (exceptions.BotoCoreError, exceptions.ClientError):
+        return place
+    return f"account {account}, {place}"
 
 
 def patiently(

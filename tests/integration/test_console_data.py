@@ -16,9 +16,11 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from domain.api_key import generate, hash_of
+from domain.errors import StoreError
 from domain.timestamp import to_instant
 from handlers import authorize
 from ops.cli import app
+from ops.tables.api_keys import IssuedKeys
 from storage.api_keys import ApiKeyTable
 from storage.conversations import ConversationTable
 from tests.support.api import DOCUMENTED, DOCUMENTED_USER, conversation
@@ -42,10 +44,11 @@ def done(*arguments: str) -> Any:
     return json.loads(result.stdout)
 
 
-def refused(*arguments: str, stdin: str | None = None) -> str:
-    """The one line of a command that was used wrongly."""
+def refused(*arguments: str, stdin: str | None = None, code: int = 2) -> str:
+    """The error and the hint of a command that was used wrongly, or that found nothing."""
     result = run(*arguments, stdin=stdin)
-    assert (result.exit_code, result.stdout.strip()) == (2, "")
+    assert (result.exit_code, result.stdout.strip()) == (code, "")
+    assert re.search(r"^error: .*$(\nhint: .*)?\n\Z", result.stderr, re.MULTILINE)
     return result.stderr
 
 
@@ -152,9 +155,9 @@ def test_get_shows_what_the_endpoint_answers(table: ConversationTable) -> None:
 def test_get_shows_the_endpoint_s_errors() -> None:
     result = run("get", "--workspace", "demo", "--user", "u", "limit=0")
     assert (result.exit_code, result.stdout) == (1, "")
-    assert result.stderr.startswith("400: The query parameter limit")
+    assert result.stderr.startswith("error: 400: The query parameter limit")
     assert "looks like limit=10" in refused("get", "--workspace", "demo", "--user", "u", "limit")
-    assert "--user takes" in refused("get", "--workspace", "demo", "--user", "a#b")
+    assert "'--user': a user id has" in refused("get", "--workspace", "demo", "--user", "a#b")
 
 
 # keys
@@ -213,7 +216,7 @@ def test_a_leaked_key_is_revoked_by_itself_and_never_repeated() -> None:
     assert result.stdout.startswith(f"{issued['keyId']}: user u, workspaces demo, revoked ")
     assert caller(issued["key"]) is None
     unknown = generate()
-    complaint = refused("keys", "revoke", unknown)
+    complaint = refused("keys", "revoke", unknown, code=3)
     assert "No such key was issued here" in complaint
     assert "tk_" not in result.output + complaint
 
@@ -284,7 +287,7 @@ def test_a_malformed_key_item_is_named_and_skipped(damaged: str) -> None:
         assert "SECRET" not in result.output
     assert done("keys", "revoke", rotated["keyId"])["revokedAt"]
     assert len(done("keys", "list")) == 2
-    assert "There is no key key_none" in refused("keys", "revoke", "key_none")
+    assert "There is no key key_none" in refused("keys", "revoke", "key_none", code=3)
     delete = ("delete", "--workspace", "demo", "--user", "u", "--with-keys", "--yes")
     assert damaged[:8] in run(*delete).stderr
     assert done("keys", "list") == []
@@ -329,29 +332,77 @@ def test_the_console_alone_reads_a_key_consistently(
     monkeypatch.setattr(authorize, "table", lambda: ApiKeyTable(recorded, "ApiKeysTable"))
     issued = done("keys", "issue", "--user", "u", "--workspace", "demo")
     assert caller(issued["key"]) == {"demo"}
-    assert recorded.consistent == [False]
+    assert recorded.consistent[-1:] == [False]
+    recorded.consistent.clear()
     done("keys", "revoke", issued["key"])
-    assert recorded.consistent == [False, True]
+    assert recorded.consistent == [True]
 
 
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
-        (("issue", "--user", "a#b", "--workspace", "w"), "--user takes"),
-        (("issue", "--user", "u", "--workspace", "a b"), "--workspace takes"),
-        (("issue", "--user", "u", "--workspace", "w", "--expires", "soon"), "--expires takes"),
-        (
-            ("issue", "--user", "u", "--workspace", "w", "--expires", "2024-02-30"),
-            "--expires takes",
-        ),
+        (("issue", "--user", "a#b", "--workspace", "w"), "'--user': a user id has"),
+        (("issue", "--user", "u", "--workspace", "a b"), "'--workspace': a workspace id has"),
+        (("issue", "--user", "u", "--workspace", "w", "--expires", "soon"), "say 2030-01-31"),
+        (("issue", "--user", "u", "--workspace", "w", "--expires", "2024-02-30"), "say 2030-01-31"),
         (("issue", "--user", "u", "--workspace", "w", "--expires", "2020-01-01"), "in the past"),
-        (("revoke", "key_none"), "There is no key key_none"),
-        (("grant", "key_none", "--workspace", "a b"), "--workspace takes"),
-        (("rotate", "key_none", "--overlap", "soon"), "--overlap takes"),
+        (("grant", "key_none", "--workspace", "a b"), "'--workspace': a workspace id has"),
+        (("rotate", "key_none", "--overlap", "soon"), "a number and a unit"),
+        ((), "Missing command"),
     ],
 )
 def test_a_mistake_with_keys_is_explained(arguments: tuple[str, ...], complaint: str) -> None:
     assert complaint in refused("keys", *arguments)
+
+
+def test_ungranted_workspaces_are_no_longer_read_and_one_stays() -> None:
+    where = [word for name in "abc" for word in ("--workspace", name)]
+    issued = done("keys", "issue", "--user", "u", *where)
+    some = ("--workspace", "b", "--workspace", "never")
+    assert done("keys", "ungrant", issued["keyId"], *some)["workspaceIds"] == ["a", "c"]
+    assert caller(issued["key"]) == {"a", "c"}
+    assert "grants none" in refused("keys", "ungrant", issued["keyId"], *some, code=3)
+    assert "keys revoke" in refused("keys", "ungrant", issued["keyId"], *where)
+    assert caller(issued["key"]) == {"a", "c"}
+
+
+def test_of_two_operators_who_ungrant_at_once_the_second_leaves_a_workspace(
+    keys: IssuedKeys,
+) -> None:
+    issued = done("keys", "issue", "--user", "u", "--workspace", "a", "--workspace", "b")
+    keys.ungrant(hash_of(issued["key"]), frozenset("a"))
+    with pytest.raises(StoreError):
+        keys.ungrant(hash_of(issued["key"]), frozenset("b"))
+    assert caller(issued["key"]) == {"b"}
+
+
+def test_a_key_for_a_workspace_that_holds_nothing_of_its_user_is_issued_with_a_warning(
+    table: ConversationTable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(table, DOCUMENTED)
+    issue = ("keys", "issue", "--user", DOCUMENTED_USER, "--workspace", "demo")
+    assert run(*issue).stderr == ""
+    warned = run(*issue, "--workspace", "dmeo", "--json")
+    assert f"workspace dmeo holds no conversation of user {DOCUMENTED_USER}" in warned.stderr
+    key_id = json.loads(warned.stdout)["keyId"]
+    granted = run("keys", "grant", key_id, "--workspace", "domo")
+    assert "warning: workspace domo holds no" in granted.stderr
+    monkeypatch.delenv("CONVERSATIONS_TABLE")  # of whoever manages keys only
+    assert run(*issue, "--workspace", "dmeo").stderr == ""
+
+
+def test_keys_are_listed_in_colour_with_their_states_and_none_in_a_word() -> None:
+    assert run("keys", "list").stderr == "There are no keys.\n"
+    assert run("keys", "list", "--user", "u").stderr == "There are no keys of user u.\n"
+    issue = ("keys", "issue", "--user", "u", "--workspace", "a")
+    done(*issue)
+    done("keys", "revoke", done(*issue)["keyId"])
+    done("keys", "rotate", done(*issue, "--expires", "2100-01-31")["keyId"], "--overlap", "0m")
+    shown = CliRunner().invoke(app, ["keys", "list"], color=True).stdout
+    colours = {"never expires": 32, "expires 2100": 32, "revoked ": 31, "expired ": 33}
+    for state, colour in colours.items():
+        assert f"\x1b[{colour}m{state}" in shown
+    assert "\x1b" not in run("keys", "list").stdout
 
 
 # where the tables are
@@ -382,12 +433,42 @@ def test_a_stack_names_its_tables_and_address(
     assert "has no output ApiKeysTableName" in refused(*issue, "other")
     # In the terminal of the local tables, nothing is loaded there in place of the stack's.
     monkeypatch.setenv("AWS_ENDPOINT_URL_DYNAMODB", "http://127.0.0.1:9")
-    assert "unset it" in refused(*issue, "prod")
+    assert "unset AWS_ENDPOINT_URL_DYNAMODB" in refused(*issue, "prod")
+
+
+def test_a_table_that_does_not_exist_is_named_with_its_account_and_region() -> None:
+    there = "in account 123456789012, region us-east-1"
+    export = ("export", "--workspace", "demo", "--conversations-table", "nowhere")
+    assert f"There is no table nowhere {there}" in refused(*export)
+    list_keys = ("keys", "list", "--api-keys-table", "no-keys")
+    assert f"There is no table no-keys {there}" in refused(*list_keys)
+    assert f"There is no stack gone {there}" in refused("keys", "list", "--stack", "gone")
+
+
+def test_where_sts_does_not_answer_a_missing_table_is_named_with_its_region(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL_STS", "http://127.0.0.1:9")
+    complaint = refused("keys", "list", "--api-keys-table", "no-keys", "--region", "eu-west-1")
+    assert "There is no table no-keys in region eu-west-1." in complaint
+
+
+@pytest.mark.parametrize("variable", ["AWS_ENDPOINT_URL_DYNAMODB", "AWS_ENDPOINT_URL"])
+def test_where_nothing_listens_the_variable_and_its_address_are_named(
+    monkeypatch: pytest.MonkeyPatch, variable: str
+) -> None:
+    monkeypatch.setattr("ops.tables.conversations._REACH_SECONDS", 0.1)
+    monkeypatch.setenv(variable, "http://127.0.0.1:9")
+    for command in ("export", "--workspace", "demo"), ("keys", "list"):
+        complaint = refused(*command)
+        assert "Nothing answers at http://127.0.0.1:9." in complaint
+        assert f"hint: {variable} names this address" in complaint
+        assert "AWS" not in complaint.replace(variable, "")
 
 
 COMMANDS = (
     *(("load",), ("export",), ("delete",), ("get",), ("keys",)),
-    *(("keys", name) for name in ("issue", "list", "grant", "revoke", "rotate")),
+    *(("keys", name) for name in ("issue", "list", "grant", "ungrant", "revoke", "rotate")),
 )
 
 

@@ -540,30 +540,28 @@ def test_progress_in_a_log_is_a_line_from_time_to_time(
     [
         (("nowhere.json", "--workspace", "demo"), "There is no file nowhere.json."),
         ((".", "--workspace", "demo"), ". is a folder."),
-        (("-", "--workspace", "a b"), "--workspace takes 1 to 64 letters"),
-        (("-", "--workspace", "demo", "--conversations-table", "None"), "There is no such table"),
+        (("-", "--workspace", "a b"), "a workspace id has 1 to 64 letters"),
+        (("-", "--workspace", "demo", "--conversations-table", "None"), "There is no table None"),
         (("-", "--workspace", "demo", "--profile", "none"), "There is no such AWS profile"),
-        (("-", "--workspace", "demo", "--stack", "none"), "There is no such stack"),
+        (("-", "--workspace", "demo", "--stack", "none"), "There is no stack none"),
         (
             ("-", "--workspace", "demo", "--conversations-table", "ApiKeysTable"),
             "is it the right one?",
         ),
     ],
 )
-def test_misuse_is_one_line_that_says_what_to_do(
-    arguments: tuple[str, ...], complaint: str
-) -> None:
+def test_misuse_is_an_error_and_a_hint(arguments: tuple[str, ...], complaint: str) -> None:
     result = run("load", *arguments, stdin="")
     assert (result.exit_code, result.stdout) == (2, "")
     assert complaint in result.stderr
-    assert result.stderr.count("\n") == 1
+    assert re.fullmatch(r"error: .*\n(hint: .*\n)?", result.stderr)
 
 
 def test_without_a_table_it_says_how_to_name_one(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("CONVERSATIONS_TABLE")
     result = run("load", "-", "--workspace", "demo", stdin="")
     assert result.exit_code == 2
-    assert "Say --stack NAME or --conversations-table NAME, or set CONVERSATIONS_TABLE" in (
+    assert "say --stack NAME or --conversations-table NAME, or set CONVERSATIONS_TABLE" in (
         result.stderr
     )
 
@@ -593,6 +591,88 @@ def test_a_rejects_file_that_cannot_be_written_is_misuse(
     assert summary["problem"] == "some.json.rejects: Permission denied."
 
 
-def test_an_empty_file_holds_no_records() -> None:
-    assert counts(load("-", stdin="")) == (0, 0, 0)
-    assert counts(load("-", stdin="[]\n")) == (0, 0, 0)
+@pytest.mark.parametrize("content", ["", "\ufeff \n\n", "[]\n", gzip.compress(b"")])
+def test_a_file_without_records_is_refused(content: str | bytes) -> None:
+    summary = load("-", stdin=content, code=1)
+    assert counts(summary) == (0, 0, 0)
+    assert summary["problem"] == "It holds no records."
+
+
+@pytest.mark.parametrize("rest", [b"\0" * 5000, b"\x1f\x8b\x08" + b"\n\xd0\x01\x02" * 300])
+def test_a_file_that_is_no_text_after_the_first_records_is_refused_not_rejected(
+    tmp_path: Path, rest: bytes
+) -> None:
+    path = tmp_path / "some.json"
+    path.write_bytes(lines(DOCUMENTED, conversation(id="2")).encode() + rest)
+    summary = load(path, code=1)
+    assert counts(summary) == (2, 0, 0)
+    assert summary["problem"] == "The rest cannot be read: from line 3 on it is no text."
+
+
+def test_the_three_commonest_reasons_are_shown(file: Callable[..., Path]) -> None:
+    without = [{k: v for k, v in DOCUMENTED.items() if k != name} for name in DOCUMENTED][:4]
+    bad_messages = conversation(messages=[MESSAGE] * 12 + [{}])
+    path = file(*[without[0]] * 2, *[without[1]] * 3, *without[2:4], *[bad_messages] * 4)
+    with path.open("a") as stream:
+        stream.write('{"_id": 1\n{"_id": 12\n')
+    result = run("load", path, "--workspace", "demo")
+    assert result.exit_code == 1
+    shown = re.findall(r"^ +(\d+)   (.*)$", result.stdout, re.MULTILINE)
+    assert [count for count, _ in shown] == ["4", "3", "2"]
+    assert shown[0][1].startswith("messages[…].direction is missing; ")
+    assert shown[1][1] == "userId is missing"
+    assert "and 3 other reasons\n" in result.stdout
+    (summary,) = json.loads(run("load", path, "--workspace", "demo", "--json").stdout)["files"]
+    assert sum(summary["reasons"].values()) == 13
+    assert summary["reasons"]["no JSON: EOF while parsing an object at line … column …"] == 2
+
+
+def test_a_single_record_is_not_called_records(file: Callable[..., Path]) -> None:
+    assert ": 1 record in " in run("load", file(DOCUMENTED), "--workspace", "demo").stdout
+
+
+# the lines of `export --all`
+
+
+def addressed(workspace: object, **fields: Any) -> dict[str, Any]:
+    return {"workspaceId": workspace, "conversation": conversation(**fields)}
+
+
+def test_lines_that_name_their_workspaces_are_loaded_without_one(
+    api: Api, file: Callable[..., Path]
+) -> None:
+    path = file(addressed("demo", id="1"), addressed("demo-busy", id="2"))
+    result = run("load", path, "--json")
+    assert counts(json.loads(result.stdout)["files"][0]) == (2, 0, 0)
+    assert api.get().ids == ["1"]
+    assert api.get(workspace="demo-busy").ids == ["2"]
+
+
+def test_a_line_that_names_another_workspace_is_rejected(
+    api: Api, file: Callable[..., Path]
+) -> None:
+    path = file(addressed("demo", id="1"), addressed("other", id="2"), conversation(id="3"))
+    summary = load(path, code=1)
+    assert counts(summary) == (2, 0, 1)
+    assert summary["reasons"] == {"it is of another workspace than --workspace": 1}
+    assert sorted(api.get().ids) == ["1", "3"]
+
+
+def test_a_line_whose_workspace_is_malformed_is_rejected(file: Callable[..., Path]) -> None:
+    broken = {"workspaceId": "demo", "conversation": [1]}
+    path = file(addressed("a#b"), addressed(5), broken, addressed("demo"))
+    (summary,) = json.loads(run("load", path, "--json").stdout)["files"]
+    assert counts(summary) == (1, 0, 3)
+    assert summary["reasons"] == {
+        "workspaceId is malformed": 2,
+        "conversation is no JSON object": 1,
+    }
+
+
+def test_without_a_workspace_a_file_that_names_none_is_not_loaded(
+    api: Api, file: Callable[..., Path]
+) -> None:
+    result = run("load", file(DOCUMENTED, DOCUMENTED))
+    assert result.exit_code == 1
+    assert "line 1 names no workspace. Say --workspace ID" in result.stderr
+    assert api.get().json == []

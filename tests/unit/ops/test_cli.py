@@ -1,5 +1,9 @@
 import json
+import os
 import re
+import subprocess
+import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -15,9 +19,64 @@ def run(*arguments: str) -> Result:
 
 
 def complaint(result: Result) -> str:
-    """The one line of a command that was used wrongly."""
-    assert (result.exit_code, result.stdout, result.stderr.count("\n")) == (2, "", 1)
+    """The error and the hint of a command that was used wrongly."""
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert re.fullmatch(r"error: .*\n(hint: .*\n)?", result.stderr)
     return result.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "hint"),
+    [
+        (["nothing"], "No such command 'nothing'", "conversations --help"),
+        (["serve", "--prt", "1"], "No such option: --prt", "conversations serve --help"),
+        (["serve", "--port", "x"], "'--port': Input should be a valid integer", "serve --help"),
+        (["invoke"], "Missing argument 'event'", "conversations invoke --help"),
+    ],
+)
+def test_wrong_use_is_shown_as_every_other_error(
+    arguments: list[str], error: str, hint: str
+) -> None:
+    shown = complaint(CliRunner().invoke(app, arguments, prog_name="conversations"))
+    assert error in shown
+    assert hint in shown
+
+
+@pytest.mark.parametrize("arguments", [(), ("-h",), ("keys", "-h"), ("keys", "issue", "-h")])
+def test_help_is_a_letter_away(arguments: tuple[str, ...]) -> None:
+    shown = run(*arguments)
+    assert (shown.exit_code, shown.stderr) == (0, "")
+    assert "Usage: " in shown.stdout
+
+
+def test_the_version_is_that_of_the_project() -> None:
+    project = tomllib.loads((Path(__file__).parents[3] / "pyproject.toml").read_text())["project"]
+    assert run("--version").stdout == f"conversations {project['version']}\n"
+
+
+def test_help_waits_for_nothing_that_is_slow_to_import() -> None:
+    check = "\n".join(
+        (
+            "import sys",
+            "from ops.cli import app",
+            "sys.argv = ['conversations', 'load', '--help']",
+            "try: app()",
+            "except SystemExit: print(*sys.modules, file=sys.stderr)",
+        )
+    )
+    result = subprocess.run([sys.executable, "-c", check], capture_output=True, check=True)
+    assert not {"boto3", "botocore", "moto", "domain.conversation", "rich"} & {
+        name.decode() for name in result.stderr.split()
+    }
+    assert b"sys" in result.stderr.split()
+
+
+def test_a_shell_completes_commands() -> None:
+    console = str(Path(sys.executable).with_name("conversations"))
+    words = {"COMP_WORDS": "conversations exp", "COMP_CWORD": "1"}
+    given = {**os.environ, **words, "_CONVERSATIONS_COMPLETE": "complete_bash"}
+    result = subprocess.run([console], env=given, capture_output=True, check=True)
+    assert result.stdout.split() == [b"export"]
 
 
 def test_help_names_every_command_and_a_first_example() -> None:

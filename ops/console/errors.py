@@ -1,0 +1,79 @@
+"""What the console says when something is wrong: an error, what to do, and an exit code."""
+
+from typing import TYPE_CHECKING, NoReturn
+
+import typer
+
+if TYPE_CHECKING:
+    from domain.errors import StoreError
+    from ops.console.options import Tables
+
+USAGE, NOTHING_MATCHED = 2, 3
+_PLACE = "is it the right name, account (--profile) and region (--region)?"
+# By the name of an error of AWS or of its client: what is wrong, and what to do.
+_ADVICE = {
+    "AccessDeniedException": (
+        "AWS denies access.",
+        "take a --profile that may use the tables; docs/deploy.md has the policies.",
+    ),
+    "ConditionalCheckFailedException": ("The key has changed meanwhile.", "try again."),
+    "EndpointConnectionError": ("Nothing answers in {place}.", "is it right, and the network up?"),
+    "ExpiredTokenException": ("The AWS session has expired.", "log in again."),
+    "MalformedApiKey": (
+        "The key's item is malformed, so the key lets nobody in.",
+        "see docs/operate.md, “A malformed key”.",
+    ),
+    "NoCredentialsError": ("There are no AWS credentials.", "log in, or choose a --profile."),
+    "NoRegionError": ("No AWS region is known.", "say --region NAME, or set AWS_DEFAULT_REGION."),
+    "ProfileNotFound": ("There is no such AWS profile.", "see `aws configure list-profiles`."),
+    "ResourceNotFoundException": ("There is no table {table} in {place}.", _PLACE),
+    "UnrecognizedClientException": ("AWS does not know these credentials.", "log in again."),
+    "ValidationError": ("There is no stack {stack} in {place}.", _PLACE),
+    "ValidationException": (
+        "The table {table} is not laid out as it should be.",
+        "is it the right one?",
+    ),
+}
+_ADVICE["ConnectTimeoutError"] = _ADVICE["EndpointConnectionError"]
+
+
+def show_error(message: str, hint: str = "") -> None:
+    """Say on stderr what is wrong and, in a line of its own, what to do."""
+    typer.echo(f"{typer.style('error:', fg='red', bold=True)} {message}", err=True)
+    if hint:
+        typer.echo(f"{typer.style('hint:', fg='cyan', bold=True)} {hint}", err=True)
+
+
+def warn(message: str) -> None:
+    """Say on stderr what the operator may not expect."""
+    typer.echo(f"{typer.style('warning:', fg='yellow', bold=True)} {message}", err=True)
+
+
+def fail(message: str, hint: str = "", code: int = USAGE) -> NoReturn:
+    """End the command with an error."""
+    show_error(message, hint)
+    raise typer.Exit(code)
+
+
+def explain(error: "StoreError", tables: "Tables") -> tuple[str, str]:
+    """What an operator should know and do about an error of AWS: a message and a hint."""
+    message, hint = _ADVICE.get(
+        error.reason, ("DynamoDB does not do what it is asked.", "try again later.")
+    )
+    place = ""
+    if "{place}" in message:
+        from ops.tables.aws import endpoint, place_of
+
+        if address := endpoint():
+            place = address[1]
+            hint = f"{address[0]} names this address: is it the right one, and what listens there?"
+            message = message.replace(" in {place}", " at {place}")
+        else:
+            place = place_of(tables.profile, tables.region)
+    message = message.format(place=place, stack=tables.stack, table=tables.last_named)
+    return f"{message} ({error.reason})", hint
+
+
+def counted(count: int, noun: str) -> str:
+    """A number with its noun: `1 record`, `2,000 records`."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
