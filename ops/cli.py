@@ -15,7 +15,7 @@ import typer
 from typer.core import TyperGroup
 from typer.exceptions import TyperException
 
-from ops.console import delete, export, get, keys, load
+from ops.console import delete, export, get, keys, load, scan
 from ops.console.errors import fail, show_error
 
 
@@ -75,6 +75,9 @@ app.command()(load.load)
 app.command()(export.export)
 app.command()(delete.delete)
 app.command()(get.get)
+app.command()(scan.find)
+app.command()(scan.users)
+app.command()(scan.workspaces)
 app.add_typer(keys.app, name="keys")
 
 

@@ -1,51 +1,81 @@
-"""`conversations export`: the conversations of a workspace as JSON lines."""
+"""`conversations export`: conversations as JSON lines."""
 
 import sys
 from typing import Annotated
 
 import typer
 
-from ops.console.options import Tables, Workspace, with_tables
+from ops.console.errors import NOTHING_MATCHED, counted, fail, show_error, warn
+from ops.console.options import WORKSPACE, OfUser, Tables, with_tables
+from ops.console.scan import ReadUnits, items_of, scan
 
 
 @with_tables
 def export(
-    workspace: Workspace,
-    user: Annotated[
-        str | None, typer.Option(metavar="ID", help="Of this user only; else of all of them.")
-    ] = None,
+    workspace: Annotated[str | None, WORKSPACE] = None,
+    user: OfUser = None,
+    everything: Annotated[
+        bool, typer.Option("--all", help="Of every workspace, which each line then names.")
+    ] = False,
+    read_units: ReadUnits = 1000,
     *,
     tables: Tables,
 ) -> None:
-    """Write the conversations of a workspace to stdout, one JSON object a line.
+    """Export conversations to stdout, as JSON lines.
 
     Loading them gives back what was stored. Tombstones of deleted conversations are left out.
 
         conversations export --workspace my-workspace | gzip > my-workspace.json.gz
         conversations load my-workspace.json.gz --workspace another
 
-    Without `--user` the whole table is read, other workspaces included.
+    With `--all`, a line is `{"workspaceId": …, "conversation": …}`, which `load` takes without
+    `--workspace`:
 
-    Exit codes: 0 all written, 1 some are damaged (stderr names them), 2 wrong use or no table.
+        conversations export --all > everything.json
+        conversations load everything.json --conversations-table another
+
+    But for `--workspace` with `--user`, the whole table is read, other workspaces included.
+
+    Exit codes: 0 all written; 1 some are damaged (stderr names them); 2 wrong use or no table;
+    3 nothing matched.
     """
-    from rich.console import Console
-    from rich.progress import track
+    from ops.tables.reading import document_of, owner_of
+    from storage import layout
 
-    damaged, literal = 0, 0
-    console = Console(stderr=True)
-    for document in track(
-        tables.conversations.documents(workspace, user),
-        "Exported",
-        console=console,
-        disable=not console.is_terminal,
-    ):
-        if isinstance(document, bytes):
-            sys.stdout.buffer.write(document + b"\n")
-            literal += b'{"$' in document  # in a string, the quote would have a backslash
-        else:
-            typer.echo(str(document), err=True)
+    if everything == bool(workspace):
+        fail("Which workspace?", "say either --workspace ID or --all.")
+    quiet = sys.stdout.isatty()  # a bar would stand among the lines
+    if workspace and user:
+        pages = tables.conversations.query(workspace, user, layout.DOCUMENTS)
+        items = items_of(pages, quiet=quiet)
+    else:
+        items = scan(tables, layout.DOCUMENTS, read_units, workspace, quiet=quiet)
+    written, damaged, literal = 0, 0, 0
+    for item in items:
+        owner = owner_of(item)
+        if user not in (None, owner[1]):
+            continue
+        document = document_of(item)
+        if not document:
+            continue
+        if not isinstance(document, bytes):
+            show_error(str(document))
             damaged += 1
+            continue
+        literal += b'{"$' in document  # in a string, the quote would have a backslash
+        if everything:
+            document = b'{"workspaceId":"%s","conversation":%s}' % (owner[0].encode(), document)
+        sys.stdout.buffer.write(document + b"\n")
+        written += 1
     sys.stdout.buffer.flush()
     if literal:
-        typer.echo(f"{literal:,} hold names that begin with $: load them with --plain.", err=True)
+        warn(f"{literal:,} of them hold names that begin with $: load with --plain.")
+    if not written and not damaged:
+        fail(
+            f"No conversation{f' of user {user}' if user else ''} is stored in "
+            f"{f'workspace {workspace}' if workspace else 'this table'}.",
+            "`conversations workspaces` and `conversations users` list what there is.",
+            NOTHING_MATCHED,
+        )
+    typer.echo(f"Exported {counted(written, 'conversation')}.", err=True)
     raise typer.Exit(1 if damaged else 0)

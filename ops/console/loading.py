@@ -126,7 +126,7 @@ class Loader:
         """
         with (
             opened(summary.file) as (stream, position),
-            Progressing(summary.name, summary.size) as progress,
+            Progressing(summary.name, summary.size, "record") as progress,
             Rejects(Path(summary.name)) as rejects,
             _Writer(self.write, summary) as writer,
         ):

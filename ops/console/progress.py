@@ -12,6 +12,8 @@ from typing import Self, TypeVar
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
+from ops.console.errors import counted
+
 _T = TypeVar("_T")
 _LINE_SECONDS, _BAR_SECONDS = 10.0, 0.1
 
@@ -52,11 +54,18 @@ class Stop:
 
 
 class Progressing:
-    """A file's bar, with rate and time left, on a terminal; else a line from time to time."""
+    """A bar with rate and time left, on a terminal; else a line from time to time."""
 
-    def __init__(self, name: str, size: int) -> None:
-        """Start it on stderr. A size of 0 means unknown."""
-        self._name, self._size = name, size
+    def __init__(self, name: str, total: int, noun: str, *, quiet: bool = False) -> None:
+        """Start it on stderr.
+
+        Args:
+            name: of what is dealt with.
+            total: the position at which it is done; 0 if unknown.
+            noun: what is counted.
+            quiet: show no bar.
+        """
+        self._name, self._total, self._noun = name, total, noun
         self._start = self._shown = time.monotonic()
         console = Console(stderr=True)
         self._is_terminal = console.is_terminal
@@ -67,9 +76,9 @@ class Progressing:
             TimeRemainingColumn(),
             console=console,
             transient=True,
-            disable=not self._is_terminal,
+            disable=quiet or not self._is_terminal,
         )
-        self._task = self._bar.add_task(name, total=size or None, done="")
+        self._task = self._bar.add_task(name, total=total or None, done="")
 
     def __enter__(self) -> Self:
         self._bar.start()
@@ -78,15 +87,15 @@ class Progressing:
     def __exit__(self, *_: object) -> None:
         self._bar.stop()
 
-    def update(self, records: int, position: int) -> None:
-        """Show how far it is, in records and in bytes, unless that was shown a moment ago."""
+    def update(self, count: int, position: int) -> None:
+        """Show how far it is, unless that was shown a moment ago."""
         now = time.monotonic()
         if now - self._shown < (_BAR_SECONDS if self._is_terminal else _LINE_SECONDS):
             return
         self._shown = now
-        done = f"{records:,} records, {records / (now - self._start):,.0f}/s"
+        done = f"{counted(count, self._noun)}, {count / (now - self._start):,.0f}/s"
         if self._is_terminal:
             self._bar.update(self._task, completed=position, done=done)
         else:
-            share = f", {100 * position // self._size}%" if self._size else ""
+            share = f", {100 * position // self._total}%" if self._total else ""
             print(f"{self._name}: {done}{share}", file=sys.stderr, flush=True)

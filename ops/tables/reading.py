@@ -3,7 +3,7 @@
 import random
 import time
 from collections.abc import Callable, Iterator
-from itertools import chain
+from math import ceil
 from threading import Event
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -11,7 +11,7 @@ from domain.errors import StoreUnavailableError, UnreadableConversationError
 from ops.tables.aws import patiently
 from storage import layout
 from storage.dynamodb import store_errors
-from storage.layout import Partition, partition_key
+from storage.layout import partition_key
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -23,11 +23,11 @@ if TYPE_CHECKING:
 
     from storage.layout import Item
 
-    _Answer = QueryOutputTypeDef | ScanOutputTypeDef
-
+_Answer = TypeVar("_Answer", "QueryOutputTypeDef", "ScanOutputTypeDef")
 _T = TypeVar("_T")
 _Start = dict[str, Any]  # where the next page begins: `ExclusiveStartKey`
 _REACH_SECONDS = 10
+_UNIT_BYTES = 4096  # AWS: a consistent read of 4 KB
 
 
 class ReadConversations:
@@ -76,64 +76,58 @@ class ReadConversations:
 
         self._patiently(read, _REACH_SECONDS)
 
-    def size(self) -> tuple[int, int]:
-        """About how many items the table holds, and bytes. DynamoDB counts every six hours."""
+    def scan_cost(self) -> tuple[int, int]:
+        """About how many items a scan reads, and read units. DynamoDB counts every six hours."""
 
         def describe() -> "DescribeTableOutputTypeDef":
             with store_errors():
                 return self._client.describe_table(TableName=self._name)
 
         table = self._patiently(describe)["Table"]
-        return table["ItemCount"], table["TableSizeBytes"]
+        return table["ItemCount"], max(1, ceil(table["TableSizeBytes"] / _UNIT_BYTES))
 
     def is_empty(self) -> bool:
         """Whether the table holds nothing at all."""
         scan: Any = {**layout.of_table(self._name, layout.STATES), "Limit": 1}
-        return not next(self._pages(lambda start: self._client.scan(**{**scan, **start})))
+        first = next(self._pages(lambda start: self._client.scan(**{**scan, **start})))
+        return not first["Items"]
 
-    def scan(self) -> "Iterator[list[Item]]":
-        """All items of the table, their documents left out, in pages and no order."""
-        scan = layout.of_table(self._name, layout.STATES)
-        return self._pages(lambda start: self._client.scan(**{**scan, **start}))
+    def scan(
+        self, attributes: str, read_units: int, workspace_id: str | None = None
+    ) -> "Iterator[ScanOutputTypeDef]":
+        """The pages of all items of the table, or of a workspace, in no order.
+
+        Args:
+            attributes: those to read, as `storage.layout` names them.
+            read_units: how many to use a second, at most.
+
+        Raises:
+            ValueError: the identifier is malformed.
+        """
+        scan = layout.of_table(self._name, attributes, workspace_id)
+        due = self._clock()
+        for page in self._pages(lambda start: self._client.scan(**{**scan, **start})):
+            yield page
+            due += page["ConsumedCapacity"]["CapacityUnits"] / read_units
+            self._stop.wait(max(0, due - self._clock()))
+
+    def query(
+        self, workspace_id: str, user_id: str, attributes: str
+    ) -> "Iterator[QueryOutputTypeDef]":
+        """The pages of a user's conversations and tombstones in a workspace, oldest first.
+
+        Raises:
+            ValueError: an identifier is malformed.
+        """
+        query = layout.of_partition(self._name, partition_key(workspace_id, user_id), attributes)
+        return self._pages(lambda start: self._client.query(**{**query, **start}))
 
     def states(self, workspace_id: str, user_id: str) -> "Iterator[Item]":
-        """A user's conversations and tombstones in a workspace, without documents, oldest first.
+        """The items of `query`, without documents."""
+        for page in self.query(workspace_id, user_id, layout.STATES):
+            yield from page["Items"]
 
-        Raises:
-            ValueError: an identifier is malformed.
-        """
-        return self._query(partition_key(workspace_id, user_id), layout.STATES)
-
-    def documents(
-        self, workspace_id: str, user_id: str | None = None
-    ) -> Iterator[bytes | UnreadableConversationError]:
-        """The canonical JSON of each conversation of a user, or of all users, in a workspace.
-
-        Tombstones are left out. In place of one that is damaged comes its error.
-
-        Raises:
-            ValueError: an identifier is malformed.
-        """
-        if user_id is None:
-            scan = layout.of_workspace(self._name, workspace_id)
-            pages = self._pages(lambda start: self._client.scan(**{**scan, **start}))
-            items: Iterator[Item] = chain.from_iterable(pages)
-        else:
-            items = self._query(partition_key(workspace_id, user_id), layout.DOCUMENTS)
-        for item in items:
-            if layout.tombstone(item):
-                continue
-            try:
-                yield layout.unpack(layout.key_values(item)[0], item)
-            except UnreadableConversationError as error:
-                yield error
-
-    def _query(self, partition: Partition, attributes: str) -> "Iterator[Item]":
-        query = layout.of_partition(self._name, partition, attributes)
-        pages = self._pages(lambda start: self._client.query(**{**query, **start}))
-        return chain.from_iterable(pages)
-
-    def _pages(self, read: Callable[["_Start"], "_Answer"]) -> "Iterator[list[Item]]":
+    def _pages(self, read: Callable[["_Start"], "_Answer"]) -> "Iterator[_Answer]":
         start: _Start = {}
 
         def page() -> "_Answer":
@@ -145,7 +139,23 @@ class ReadConversations:
 
         while True:
             answer = self._patiently(page)
-            yield [*answer["Items"]]
+            yield answer
             if not (last := answer.get("LastEvaluatedKey")):
                 return
             start = {"ExclusiveStartKey": last}
+
+
+def owner_of(item: "Item") -> tuple[str, str]:
+    """The workspace and the user of an item."""
+    workspace_id, _, user_id = layout.key_values(item)[0].partition("#")
+    return workspace_id, user_id
+
+
+def document_of(item: "Item") -> bytes | UnreadableConversationError | None:
+    """The canonical JSON of the conversation in an item; its error; `None` of a tombstone."""
+    if layout.tombstone(item):
+        return None
+    try:
+        return layout.unpack(layout.key_values(item)[0], item)
+    except UnreadableConversationError as error:
+        return error

@@ -98,23 +98,23 @@ def of_partition(table: str, partition: Partition, attributes: str) -> "QueryInp
     }
 
 
-def of_workspace(table: str, workspace_id: str) -> "ScanInputTypeDef":
-    """The arguments of a Scan for all conversations of a workspace.
+def of_table(table: str, attributes: str, workspace_id: str | None = None) -> "ScanInputTypeDef":
+    """The arguments of a Scan for everything in the table, or in one workspace.
 
     Raises:
         ValueError: the identifier is malformed.
     """
-    prefix = f"{require_id(workspace_id, WORKSPACE_ID)}#"
-    return {
-        **of_table(table, DOCUMENTS),
-        "FilterExpression": "begins_with(pk, :prefix)",
-        "ExpressionAttributeValues": {":prefix": {"S": prefix}},
+    arguments: ScanInputTypeDef = {
+        "TableName": table,
+        "ConsistentRead": True,
+        "ProjectionExpression": attributes,
+        "ReturnConsumedCapacity": "TOTAL",
     }
-
-
-def of_table(table: str, attributes: str) -> "ScanInputTypeDef":
-    """The arguments of a Scan for everything."""
-    return {"TableName": table, "ConsistentRead": True, "ProjectionExpression": attributes}
+    if workspace_id is not None:
+        prefix = f"{require_id(workspace_id, WORKSPACE_ID)}#"
+        arguments["FilterExpression"] = "begins_with(pk, :prefix)"
+        arguments["ExpressionAttributeValues"] = {":prefix": {"S": prefix}}
+    return arguments
 
 
 def _key_names(query: ConversationQuery) -> tuple[str, ...]:

@@ -8,8 +8,9 @@ from typer.testing import CliRunner, Result
 
 from domain.timestamp import now
 from ops.cli import app
+from ops.tables.conversations import StoredConversations
 from storage.conversations import ConversationTable
-from tests.support.api import DOCUMENTED, DOCUMENTED_USER, Api, conversation
+from tests.support.api import DOCUMENTED_USER, Api, conversation
 from tests.support.tables import bury, put
 
 if TYPE_CHECKING:
@@ -26,8 +27,9 @@ def delete(*arguments: str, stdin: str | None = None) -> Result:
 
 def done(*arguments: str) -> Any:
     result = delete(*OF_THE_USER, *arguments, "--yes", "--json")
-    assert result.exit_code == 0, result.output
-    return json.loads(result.stdout)
+    counts = json.loads(result.stdout)
+    assert result.exit_code == (0 if any(counts.values()) else 3), result.output
+    return counts
 
 
 def refused(*arguments: str) -> str:
@@ -47,7 +49,7 @@ def test_delete_leaves_tombstones_which_clients_see_and_exports_leave_out(
 ) -> None:
     put(table, *(conversation(id=id_, agentId="a") for id_ in "12"), conversation(id="3"))
     began = now()
-    assert done("--id", "1", "--id", "2") == {"conversations": 2, "keys": 0}
+    assert done("--id", "1", "--id", "2") == {"conversations": 2}
     assert api.get().ids == ["3"]
     for one in api.get(deleted="include", agentId="a", updatedAtGe=began).json:
         assert one == {
@@ -61,8 +63,8 @@ def test_delete_leaves_tombstones_which_clients_see_and_exports_leave_out(
         exported = CliRunner().invoke(app, ["export", "--workspace", "demo", *only])
         assert exported.exit_code == 0, exported.output
         assert [json.loads(line)["_id"] for line in exported.stdout.splitlines()] == ["3"]
-    assert done() == {"conversations": 1, "keys": 0}
-    assert done() == {"conversations": 0, "keys": 0}
+    assert done() == {"conversations": 1}
+    assert done() == {"conversations": 0}
     assert len(api.get(deleted="include").ids) == 3
 
 
@@ -72,20 +74,79 @@ def test_purge_leaves_nothing_and_says_that_copies_will_not_hear_of_it(
     put(table, conversation(id="1"), conversation(id="2"))
     bury(table, conversation(id="3"), at=NEW)
     result = delete(*OF_THE_USER, "--purge", "--yes")
-    assert "2 conversations and 1 tombstones of user" in result.stderr
+    assert "2 conversations and 1 tombstone of user" in result.stderr
     assert "will not hear of it" in result.stderr
     assert "Purged 3 conversations" in result.stdout
     assert stored(dynamodb) == {}
     assert "not hear" not in delete(*OF_THE_USER, "--yes").stderr
 
 
-def test_erasing_leaves_no_tombstone_of_the_user(
-    table: ConversationTable, dynamodb: "DynamoDBClient"
+@pytest.fixture
+def person(table: ConversationTable) -> None:
+    """A user with conversations, tombstones and keys in two workspaces, beside another user."""
+    for workspace in ("demo", "demo-busy"):
+        put(
+            table, conversation(id="1"), conversation(id="2", userId="another"), workspace=workspace
+        )
+    bury(table, conversation(id="3"), conversation(id="4", userId="another"), at=NEW)
+    for user in (DOCUMENTED_USER, DOCUMENTED_USER, "another"):
+        issue = ("keys", "issue", "--user", user, "--workspace", "demo")
+        assert CliRunner().invoke(app, issue).exit_code == 0
+
+
+def everything(dynamodb: "DynamoDBClient") -> str:
+    """All items of both tables."""
+    tables = ("ConversationsTable", "ApiKeysTable")
+    return str([dynamodb.scan(TableName=table)["Items"] for table in tables])
+
+
+ERASE = ("--user", DOCUMENTED_USER, "--all-workspaces")
+
+
+@pytest.mark.usefixtures("person")
+def test_an_erased_person_leaves_nothing(dynamodb: "DynamoDBClient") -> None:
+    declined = delete(*ERASE, stdin="n\n")
+    assert declined.exit_code == 1
+    for said in (
+        *("1 read unit, ", "API key key_", "workspaces demo\n", "2 items in workspace demo\n"),
+        *("1 item in workspace demo-busy\n", "will not hear of it"),
+    ):
+        assert said in declined.stderr
+    before = everything(dynamodb)
+    assert DOCUMENTED_USER in before
+    erased = delete(*ERASE, stdin="y\n")
+    assert f"Erased 2 API keys and 3 items of user {DOCUMENTED_USER}.\n" in erased.stdout
+    assert DOCUMENTED_USER not in everything(dynamodb)
+    assert everything(dynamodb).count("'another'") == before.count("'another'") == 1
+    assert everything(dynamodb).count("#another'") == before.count("#another'") == 3
+    again = delete(*ERASE, "--yes", "--json")
+    assert (again.exit_code, json.loads(again.stdout)) == (3, {"keys": 0, "items": 0})
+
+
+def test_a_key_alone_is_something_to_erase() -> None:
+    issue = ("keys", "issue", "--user", DOCUMENTED_USER, "--workspace", "demo")
+    assert CliRunner().invoke(app, issue).exit_code == 0
+    result = delete(*ERASE, "--yes", "--json")
+    assert (result.exit_code, json.loads(result.stdout)) == (0, {"keys": 1, "items": 0})
+
+
+@pytest.mark.usefixtures("person")
+def test_erasing_removes_keys_first_and_what_is_written_meanwhile(
+    table: ConversationTable, dynamodb: "DynamoDBClient", monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    put(table, DOCUMENTED)
-    bury(table, conversation(id="2"), conversation(id="3", userId="another"), at=NEW)
-    done("--with-keys")
-    assert stored(dynamodb) == {"3": True}
+    purge = StoredConversations.purge
+    keys_left = []
+
+    def purge_late(self: StoredConversations, items: Any) -> None:
+        keys_left.append(dynamodb.scan(TableName="ApiKeysTable")["Items"])
+        purge(self, items)
+        if len(keys_left) == 1:  # a writer that goes on
+            put(table, conversation(id="late"))
+
+    monkeypatch.setattr(StoredConversations, "purge", purge_late)
+    assert delete(*ERASE, "--yes").exit_code == 0
+    assert [[key["userId"]["S"] for key in keys] for keys in keys_left] == [["another"]] * 3
+    assert DOCUMENTED_USER not in everything(dynamodb)
 
 
 def test_purging_tombstones_spares_conversations(
@@ -94,7 +155,7 @@ def test_purging_tombstones_spares_conversations(
     put(table, conversation(id="1"))
     bury(table, conversation(id="2"), conversation(id="3", userId="another"), at=NEW)
     result = delete(*OF_THE_USER, "--purge", "--tombstones", "--yes")
-    assert "Purged 1 tombstones" in result.stdout
+    assert "Purged 1 tombstone." in result.stdout
     assert stored(dynamodb) == {"1": False, "3": True}
 
 
@@ -107,13 +168,12 @@ def test_all_tombstones_of_the_table_go_after_the_cost_is_told(
     command = ("--purge", "--tombstones")
     declined = delete(*command, stdin="n\n")
     assert declined.exit_code == 1
-    assert "about 42 items" in declined.stderr
-    assert " read units (0.00 USD)" in declined.stderr
+    assert "42 items: 1 read unit, less than 0.01 USD" in declined.stderr
     assert len(stored(dynamodb)) == 42
     assert "Purged 40 tombstones.\n" in delete(*command, stdin="y\n").stdout
     assert stored(dynamodb) == {"1": False, "2": False}
     again = delete(*command, "--yes", "--json")
-    assert json.loads(again.stdout) == {"tombstones": 0}
+    assert (again.exit_code, json.loads(again.stdout)) == (3, {"tombstones": 0})
 
 
 @pytest.fixture
@@ -152,15 +212,23 @@ def test_all_versions_of_an_id_go_when_told(api: Api) -> None:
     ("arguments", "complaint"),
     [
         (("--tombstones",), "goes with --purge"),
-        (("--purge", "--tombstones", "--with-keys"), "without --with-keys"),
-        ((), "--workspace takes"),
-        (("--purge",), "--workspace takes"),
-        (("--purge", "--tombstones", "--workspace", "demo"), "--user takes"),
-        (("--purge", "--tombstones", "--user", "u"), "--workspace takes"),
-        (("--purge", "--tombstones", "--id", "1"), "--workspace takes"),
+        *(
+            (arguments, "say --workspace ID and --user ID")
+            for arguments in (
+                *((), ("--purge",), ("--purge", "--tombstones", "--workspace", "demo")),
+                *(
+                    ("--purge", "--tombstones", "--user", "u"),
+                    ("--purge", "--tombstones", "--id", "1"),
+                ),
+            )
+        ),
+        *(
+            (("--all-workspaces", *arguments), "goes with --user alone")
+            for arguments in ((), OF_THE_USER, (*OF_THE_USER[2:], "--id", "1"), ("--purge",))
+        ),
         ((*OF_THE_USER, "--created-at", OLD), "goes with one --id"),
         ((*OF_THE_USER, "--id", "1", "--id", "2", "--created-at", OLD), "goes with one --id"),
-        ((*OF_THE_USER, "--id", "1", "--created-at", "2024-12-01"), "takes a timestamp"),
+        ((*OF_THE_USER, "--id", "1", "--created-at", "2024-12-01"), "is not a timestamp"),
         ((*OF_THE_USER, "--id", "1", "--created-at", OLD, "--all-versions"), "without --all-"),
     ],
 )

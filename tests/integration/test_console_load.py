@@ -522,7 +522,7 @@ def test_plain_takes_extended_json_literally(api: Api, file: Callable[..., Path]
     load(file(conversation(messages=[{**MESSAGE, "x": extra}])), "--plain")
     assert api.get().json[0]["messages"][0]["x"] == extra
     exported = run("export", "--workspace", "demo")
-    assert "1 hold names that begin with $: load them with --plain." in exported.stderr
+    assert "1 of them hold names that begin with $: load with --plain." in exported.stderr
 
 
 def test_progress_in_a_log_is_a_line_from_time_to_time(

@@ -242,12 +242,12 @@ def test_a_conversation_that_came_back_outlives_the_purge_of_tombstones(
 ) -> None:
     put(table, DOCUMENTED)
     stored.delete(ITEM)
-    (page,) = stored.scan()
+    (page,) = stored.scan(layout.STATES, 1000)
     put(table, conversation(updatedAt="2026-01-01T00:00:00Z"))
-    stored.purge_tombstone(page[0])
+    stored.purge_tombstone(page["Items"][0])
     assert "document" in items(dynamodb)[0]
     stored.delete(ITEM)
-    stored.purge_tombstone(page[0])
+    stored.purge_tombstone(page["Items"][0])
     assert items(dynamodb) == []
 
 

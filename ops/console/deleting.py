@@ -1,0 +1,173 @@
+"""Removes conversations, tombstones and API keys, after saying which, and asking."""
+
+import json
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import islice
+from typing import TYPE_CHECKING
+
+import typer
+
+from domain.errors import UnreadableConversationError
+from domain.timestamp import to_instant
+from ops.console.errors import NOTHING_MATCHED, counted, fail, warn
+from ops.console.options import Tables
+from ops.console.scan import scan
+from ops.tables.aws import THREADS
+from ops.tables.reading import owner_of
+from storage import layout
+
+if TYPE_CHECKING:
+    from storage.layout import Item
+
+_AT_ONCE = 1000  # tombstones that wait for a thread
+_UNHEARD = "copies that clients keep by sync will not hear of it."
+
+
+@dataclass(frozen=True, kw_only=True)
+class Deleter:
+    """Deletes in tables. Ends the command with exit code 3 where nothing matched.
+
+    Attributes:
+        read_units: how many a scan uses a second, at most.
+        yes: do not ask.
+        as_json: print the counts as JSON.
+    """
+
+    tables: Tables
+    read_units: int
+    yes: bool
+    as_json: bool
+
+    def find(self, workspace: str, user: str, *, purge: bool, tombstones: bool) -> "list[Item]":
+        """What is to be deleted of a user in a workspace, if no ids are given."""
+        return [
+            item
+            for item in self.tables.conversations.states(workspace, user)
+            if layout.is_deleted(item) == tombstones or (purge and not tombstones)
+        ]
+
+    def remove(
+        self, workspace: str, user: str, items: "Sequence[Item]", *, purge: bool, tombstones: bool
+    ) -> None:
+        """Bury or purge a user's items in a workspace."""
+        table = self.tables.conversations
+        typer.echo(_intention(workspace, user, items), err=True)
+        if items:
+            if purge:
+                warn(_UNHEARD)
+            self._confirm()
+        if purge and not tombstones:
+            table.purge(items)
+        else:
+            _each(table.purge_tombstone if purge else table.delete, items)
+        what = counted(len(items), "tombstone" if tombstones else "conversation")
+        text = f"{'Purged' if purge else 'Deleted'} {what}."
+        self._report(text, {"conversations": len(items)})
+
+    def erase(self, user: str) -> None:
+        """Remove all that is stored of a user in every workspace, and leave nothing."""
+        table = self.tables.conversations
+        keys = [key for key in self.tables.issued_keys() if key.user_id == user]
+        owners = map(owner_of, scan(self.tables, layout.STATES, self.read_units))
+        counts = Counter(workspace for workspace, owner in owners if owner == user)
+        for key in keys:
+            workspaces = ", ".join(sorted(key.workspace_ids))
+            typer.echo(f"API key {key.key_id}, workspaces {workspaces}", err=True)
+        for workspace, count in sorted(counts.items()):
+            typer.echo(f"{counted(count, 'item')} in workspace {workspace}", err=True)
+        if keys or counts:
+            warn(_UNHEARD)
+            self._confirm()
+        for key in keys:  # first, so that nobody comes for the rest
+            self.tables.api_keys.delete(key.key_hash)
+        removed = 0
+        for workspace in counts:
+            # Until nothing is found: what is written meanwhile goes, too.
+            while items := list(table.states(workspace, user)):
+                table.purge(items)
+                removed += len(items)
+        what = f"{counted(len(keys), 'API key')} and {counted(removed, 'item')}"
+        self._report(f"Erased {what} of user {user}.", {"keys": len(keys), "items": removed})
+
+    def purge_all_tombstones(self) -> None:
+        """Remove the tombstones of all users in all workspaces."""
+        found = filter(layout.is_deleted, scan(self.tables, layout.STATES, self.read_units))
+        warn("all tombstones go: copies that miss a deletion must list anew.")
+        self._confirm()
+        count = 0
+        while batch := [*islice(found, _AT_ONCE)]:
+            _each(self.tables.conversations.purge_tombstone, batch)
+            count += len(batch)
+        self._report(f"Purged {counted(count, 'tombstone')}.", {"tombstones": count})
+
+    def _confirm(self) -> None:
+        try:
+            if self.yes or typer.confirm("Delete them for good?", err=True):
+                return
+        except typer.Abort:
+            typer.echo(err=True)
+            fail("Nobody answered, so nothing is deleted.", "--yes answers.")
+        typer.echo("Nothing is deleted.", err=True)
+        raise typer.Exit(1)
+
+    def _report(self, text: str, counts: dict[str, int]) -> None:
+        print(json.dumps(counts) if self.as_json else text)
+        if not any(counts.values()):
+            raise typer.Exit(NOTHING_MATCHED)
+
+
+def _each(remove: Callable[["Item"], None], items: Iterable["Item"]) -> None:
+    try:
+        with ThreadPoolExecutor(THREADS) as pool:
+            for _ in pool.map(remove, items):
+                pass
+    except UnreadableConversationError as error:
+        fail(str(error), "remove it with --purge.")
+
+
+def versions(
+    items: Sequence["Item"], ids: Sequence[str], created_at: str, *, all_versions: bool, purge: bool
+) -> "list[Item]":
+    """The items with these ids; ends the command where it would be unclear which are meant."""
+    found = [item for item in items if _id(item) in ids]
+    for absent in set(ids).difference(map(_id, found)):
+        warn(f"there is no conversation {absent}.")
+    several = [item for item in found if [*map(_id, found)].count(_id(item)) > 1]
+    if created_at and not (len(ids) == 1 and not all_versions):
+        fail("--created-at goes with one --id, and without --all-versions.")
+    if created_at and several and not purge:
+        fail("A tombstone would remove the other version from copies, too.", "add --purge.")
+    if created_at:
+        try:
+            start = f"{to_instant(created_at)}#"
+        except ValueError:
+            fail("--created-at is not a timestamp.", "say 2024-12-01T08:45:00Z, for example.")
+        return [item for item in found if layout.key_values(item)[1].startswith(start)]
+    if several and not all_versions:
+        for item in several:
+            state = ", deleted" if layout.is_deleted(item) else ""
+            typer.echo(f"{_id(item)}, created {_created_at(item)}{state}", err=True)
+        fail("Which of them?", "say --created-at TIME with --purge, or --all-versions.")
+    return found
+
+
+def _id(item: "Item") -> str:
+    return layout.id_of(layout.key_values(item)[1])
+
+
+def _created_at(item: "Item") -> str:
+    return layout.key_values(item)[1].partition("#")[0]
+
+
+def _intention(workspace: str, user: str, items: Sequence["Item"]) -> str:
+    gone = sum(map(layout.is_deleted, items))
+    text = counted(len(items) - gone, "conversation")
+    if gone:
+        text += f" and {counted(gone, 'tombstone')}"
+    text += f" of user {user} in workspace {workspace}"
+    if items:
+        text += f", created from {_created_at(items[0])[:10]} to {_created_at(items[-1])[:10]}"
+    return text

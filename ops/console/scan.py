@@ -1,0 +1,198 @@
+"""Commands that read the whole table: they say what it costs, keep a pace, and show how far."""
+
+import json
+import shlex
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from datetime import timedelta
+from math import ceil
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ops.console.errors import NOTHING_MATCHED, counted, fail, show_error
+from ops.console.options import Json, Tables, with_tables
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb.type_defs import QueryOutputTypeDef, ScanOutputTypeDef
+
+    from storage.layout import Item
+
+ReadUnits = Annotated[
+    int,
+    typer.Option("--read-units", metavar="N", min=1, help="Read so many units a second, at most."),
+]
+_DOLLARS_A_UNIT = 0.125e-6  # on demand, us-east-1
+_CENT = 0.01
+_IDS_A_LINE = 100
+
+
+def scan(
+    tables: Tables,
+    attributes: str,
+    read_units: int,
+    workspace: str | None = None,
+    *,
+    quiet: bool = False,
+) -> "Iterator[Item]":
+    """Everything that is stored, or what is stored in a workspace, after saying what it costs.
+
+    Args:
+        attributes: those to read, as `storage.layout` names them.
+        read_units: how many to use a second, at most.
+        quiet: show no bar.
+    """
+    table = tables.conversations
+    items, units = table.scan_cost()
+    dollars = units * _DOLLARS_A_UNIT
+    typer.echo(
+        f"This reads the whole table. When DynamoDB last counted, within six hours, it held "
+        f"{counted(items, 'item')}: {counted(units, 'read unit')}, "
+        f"{f'{dollars:,.2f}' if dollars >= _CENT else 'less than 0.01'} USD, "
+        f"{timedelta(seconds=ceil(units / read_units))} at {read_units:,} units a second.",
+        err=True,
+    )
+    return items_of(table.scan(attributes, read_units, workspace), items, quiet=quiet)
+
+
+def items_of(
+    pages: "Iterator[QueryOutputTypeDef] | Iterator[ScanOutputTypeDef]",
+    total: int = 0,
+    *,
+    quiet: bool = False,
+) -> "Iterator[Item]":
+    """The items of pages, with progress on stderr.
+
+    Args:
+        total: how many items are read, those included that a filter leaves out; 0 if unknown.
+        quiet: show no bar.
+    """
+    from ops.console.progress import Progressing
+
+    read = 0
+    with Progressing("Reading", total, "item", quiet=quiet) as progress:
+        for page in pages:
+            read += page["ScannedCount"]
+            progress.update(read, read)
+            yield from page["Items"]
+
+
+@with_tables
+def users(read_units: ReadUnits = 1000, as_json: Json = False, *, tables: Tables) -> None:
+    """Count workspaces, conversations and tombstones by user."""
+    _print_counts(tables, read_units, by="userId", other="workspaces", as_json=as_json)
+
+
+@with_tables
+def workspaces(read_units: ReadUnits = 1000, as_json: Json = False, *, tables: Tables) -> None:
+    """Count users, conversations and tombstones by workspace."""
+    _print_counts(tables, read_units, by="workspaceId", other="users", as_json=as_json)
+
+
+def _print_counts(tables: Tables, read_units: int, *, by: str, other: str, as_json: bool) -> None:
+    from ops.tables.reading import owner_of
+    from storage import layout
+
+    kept, deleted = Counter[str](), Counter[str]()
+    others = defaultdict[str, set[str]](set)
+    for item in scan(tables, layout.STATES, read_units):
+        workspace, user = owner_of(item)
+        name, beside = (user, workspace) if by == "userId" else (workspace, user)
+        (deleted if layout.is_deleted(item) else kept)[name] += 1
+        others[name].add(beside)
+    rows = [
+        {
+            by: name,
+            other: len(others[name]),
+            "conversations": kept[name],
+            "tombstones": deleted[name],
+        }
+        for name in sorted(others)
+    ]
+    print_rows(rows, as_json=as_json)
+    if not rows:
+        fail("The table is empty.", code=NOTHING_MATCHED)
+
+
+@with_tables
+def find(
+    customer: Annotated[
+        str, typer.Option(metavar="EMAIL|PHONE", help="The email address or telephone number.")
+    ],
+    ids: Annotated[
+        bool, typer.Option("--ids", help="Print arguments of `delete`, a line for each user.")
+    ] = False,
+    read_units: ReadUnits = 1000,
+    as_json: Json = False,
+    *,
+    tables: Tables,
+) -> None:
+    """Find the conversations with a customer, in every workspace.
+
+    Compares `customer.email` whatever its case, and of `customer.phone` the digits. To delete what
+    is found, look at it first, and then:
+
+        conversations find --customer me@example.com
+        conversations find --customer me@example.com --ids > found
+        xargs -L 1 conversations delete --purge --all-versions --yes < found
+
+    Exit codes: 0 found; 1 some conversations are damaged, and may be the customer's (stderr names
+    them); 2 wrong use or no table; 3 nothing matched.
+    """
+    from ops.tables.reading import document_of, owner_of
+    from storage import layout
+
+    wanted = _contact(customer) or fail(f"{customer} is neither an email address nor a number.")
+    found: list[dict[str, Any]] = []
+    damaged = False
+    for item in scan(tables, layout.DOCUMENTS, read_units):
+        document = document_of(item)
+        if not document:
+            continue
+        if not isinstance(document, bytes):
+            show_error(str(document))
+            damaged = True
+            continue
+        conversation = json.loads(document)
+        contacts = (conversation["customer"].get(name) for name in ("email", "phone"))
+        if wanted in map(_contact, filter(None, contacts)):
+            workspace, user = owner_of(item)
+            row = {"workspaceId": workspace, "userId": user, "_id": conversation["_id"]}
+            found.append(row | {"createdAt": conversation["createdAt"]})
+    if ids:
+        _print_arguments(found)
+    else:
+        print_rows(found, as_json=as_json)
+    typer.echo(f"Found {counted(len(found), 'conversation')}.", err=True)
+    if damaged or not found:
+        raise typer.Exit(1 if damaged else NOTHING_MATCHED)
+
+
+def _contact(text: str) -> str:
+    """An email address or a telephone number as it is compared."""
+    if "@" in text:
+        return text.strip().casefold()
+    return "".join(filter(str.isdecimal, text))
+
+
+def _print_arguments(found: list[dict[str, Any]]) -> None:
+    ids = defaultdict[tuple[str, str], list[str]](list)
+    for row in found:
+        ids[row["workspaceId"], row["userId"]].append(row["_id"])
+    for (workspace, user), all_ids in ids.items():
+        for start in range(0, len(all_ids), _IDS_A_LINE):  # xargs takes no line of any length
+            words = ["--workspace", workspace, "--user", user]
+            for id_ in all_ids[start : start + _IDS_A_LINE]:
+                words += ["--id", id_]
+            print(shlex.join(words))
+
+
+def print_rows(rows: list[dict[str, Any]], *, as_json: bool) -> None:
+    """Print rows with the same names, as JSON or as a table."""
+    if as_json:
+        print(json.dumps(rows, indent=2))
+    elif rows:
+        cells = [[*rows[0]], *([str(value) for value in row.values()] for row in rows)]
+        widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+        for line in cells:
+            print("  ".join(map(str.ljust, line, widths)).rstrip())

@@ -1,0 +1,264 @@
+"""The console's commands that read the whole table: export, users, workspaces, find."""
+
+import json
+import re
+import shlex
+from threading import Event
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from botocore.exceptions import ClientError
+from typer.testing import CliRunner, Result
+
+from ops.cli import app
+from ops.tables.conversations import StoredConversations
+from storage.conversations import ConversationTable
+from tests.support.api import DOCUMENTED_USER, conversation
+from tests.support.tables import bury, put
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+pytestmark = pytest.mark.usefixtures("dynamodb")
+OTHER_USER = "it's another"
+
+
+def run(*arguments: str, stdin: bytes | None = None) -> Result:
+    return CliRunner().invoke(app, arguments, input=stdin)
+
+
+def listed(*arguments: str) -> Any:
+    result = run(*arguments, "--json")
+    assert result.exit_code == 0, result.output
+    return json.loads(result.stdout)
+
+
+@pytest.fixture
+def stored(table: ConversationTable) -> None:
+    """Two users in two workspaces."""
+    put(table, *(conversation(id=f"mine-{number}") for number in range(3)))
+    bury(table, conversation(id="other", userId=OTHER_USER), at="2024-12-02T00:00:00Z")
+    put(table, conversation(id="busy"), workspace="demo-busy")
+
+
+def damage(dynamodb: "DynamoDBClient") -> None:
+    keys = {"pk": {"S": "demo#u"}, "sk": {"S": "2024-12-01T08:45:00.000Z#bad"}}
+    dynamodb.put_item(TableName="ConversationsTable", Item={**keys, "document": {"S": "SECRET"}})
+
+
+@pytest.mark.usefixtures("stored")
+def test_users_and_workspaces_are_counted() -> None:
+    names = ("userId", "workspaces", "conversations", "tombstones")
+    rows = [(DOCUMENTED_USER, 2, 4, 0), (OTHER_USER, 1, 0, 1)]
+    assert listed("users") == [dict(zip(names, row, strict=True)) for row in rows]
+    names = ("workspaceId", "users", "conversations", "tombstones")
+    rows = [("demo", 2, 3, 1), ("demo-busy", 1, 1, 0)]
+    assert listed("workspaces") == [dict(zip(names, row, strict=True)) for row in rows]
+    shown = [line.split() for line in run("workspaces").stdout.splitlines()]
+    assert shown == [[*names], *([str(value) for value in row] for row in rows)]
+
+
+def test_an_empty_table_is_nothing_to_count() -> None:
+    for command in ("users", "workspaces"):
+        result = run(command)
+        assert (result.exit_code, result.stdout) == (3, "")
+        assert "error: The table is empty." in result.stderr
+
+
+# find
+
+
+@pytest.fixture
+def customers(table: ConversationTable) -> None:
+    contacts = (
+        {"email": "Me@Example.com"},
+        {"phone": "+49 (151) 23-45"},
+        {"email": "other@example.com", "phone": "+15550101"},
+        {"name": "me@example.com"},
+    )
+    for number, contact in enumerate(contacts):
+        put(table, conversation(id=f"id {number}", customer=contact))
+    put(
+        table,
+        conversation(id="far", userId=OTHER_USER, customer={"email": "me@example.com"}),
+        workspace="w",
+    )
+
+
+@pytest.mark.usefixtures("customers")
+@pytest.mark.parametrize(
+    ("customer", "ids"),
+    [
+        ("me@example.COM", {"id 0", "far"}),
+        ("+491512345", {"id 1"}),
+        ("+49 151 2345", {"id 1"}),
+        ("+1 555 0101", {"id 2"}),
+    ],
+)
+def test_a_customer_is_found_by_address_or_number(customer: str, ids: set[str]) -> None:
+    found = listed("find", "--customer", customer)
+    assert {row["_id"] for row in found} == ids
+    shown = run("find", "--customer", customer)
+    assert all(id_ in shown.stdout for id_ in ids)
+    assert f"Found {len(ids)} conversation" in shown.stderr
+
+
+@pytest.mark.usefixtures("customers")
+def test_a_customer_who_is_not_there_is_said_to_be_absent() -> None:
+    result = run("find", "--customer", "nobody@example.com")
+    assert (result.exit_code, result.stdout) == (3, "")
+    assert "Found 0 conversations." in result.stderr
+    assert run("find", "--customer", "nobody").exit_code == 2
+
+
+@pytest.mark.usefixtures("customers")
+def test_what_is_found_can_be_deleted() -> None:
+    lines = run("find", "--customer", "me@example.com", "--ids").stdout.splitlines()
+    assert len(lines) == 2  # one for each workspace and user
+    for line in lines:
+        deleted = run("delete", *shlex.split(line), "--purge", "--all-versions", "--yes")
+        assert deleted.exit_code == 0
+    assert run("find", "--customer", "me@example.com").exit_code == 3
+    assert len(listed("workspaces")) == 1
+
+
+def test_a_line_of_ids_is_no_longer_than_xargs_takes(table: ConversationTable) -> None:
+    put(table, *(conversation(id=f"{number:0128}") for number in range(120)))
+    lines = run("find", "--customer", "customer@example.com", "--ids").stdout.splitlines()
+    assert [line.count("--id ") for line in lines] == [100, 20]
+
+
+@pytest.mark.usefixtures("customers")
+def test_a_damaged_conversation_that_may_be_the_customer_s_is_named(
+    dynamodb: "DynamoDBClient",
+) -> None:
+    damage(dynamodb)
+    result = run("find", "--customer", "me@example.com")
+    assert result.exit_code == 1
+    assert "demo#u" in result.stderr
+    assert "SECRET" not in result.output
+    assert "far" in result.stdout
+
+
+# export
+
+
+@pytest.mark.usefixtures("stored")
+def test_an_export_of_everything_restores_a_table(dynamodb: "DynamoDBClient") -> None:
+    exported = run("export", "--all")
+    assert exported.exit_code == 0
+    assert "Exported 4 conversations.\n" in exported.stderr
+    items = dynamodb.scan(TableName="ConversationsTable")["Items"]
+    before = [item for item in items if "document" in item]
+    for item in items:
+        key = {name: item[name] for name in ("pk", "sk")}
+        dynamodb.delete_item(TableName="ConversationsTable", Key=key)
+    result = run("load", "-", "--json", stdin=exported.stdout_bytes)
+    assert json.loads(result.stdout)["files"][0]["loaded"] == 4
+    after = dynamodb.scan(TableName="ConversationsTable")["Items"]
+    assert sorted(after, key=str) == sorted(before, key=str)
+
+
+@pytest.mark.usefixtures("stored")
+def test_an_export_of_everything_can_be_of_one_user(table: ConversationTable) -> None:
+    put(table, conversation(id="other", userId=OTHER_USER))
+    lines = run("export", "--all", "--user", OTHER_USER).stdout.splitlines()
+    (line,) = map(json.loads, lines)
+    assert line["workspaceId"] == "demo"
+    assert line["conversation"] == conversation(id="other", userId=OTHER_USER)
+
+
+@pytest.mark.usefixtures("stored")
+@pytest.mark.parametrize(
+    ("arguments", "what"),
+    [
+        (("--workspace", "dmeo"), "in workspace dmeo"),
+        (("--workspace", "demo", "--user", OTHER_USER), "in workspace demo"),  # a tombstone
+        (("--all", "--user", "nobody"), "of user nobody is stored in this table"),
+    ],
+)
+def test_an_export_of_nothing_says_so(arguments: tuple[str, ...], what: str) -> None:
+    result = run("export", *arguments)
+    assert (result.exit_code, result.stdout) == (3, "")
+    assert re.search(f"^error: .*{what}", result.stderr, re.MULTILINE)
+
+
+@pytest.mark.parametrize("arguments", [(), ("--all", "--workspace", "demo")])
+def test_an_export_is_of_one_workspace_or_of_all(arguments: tuple[str, ...]) -> None:
+    result = run("export", *arguments)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "say either --workspace ID or --all" in result.stderr
+
+
+# cost, pace, throttling
+
+
+class Slow:
+    """A DynamoDB client of a large table, whose second page is throttled at first."""
+
+    def __init__(self, client: Any) -> None:
+        self._client = client
+        self.scans = 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._client, name)
+
+    def describe_table(self, **request: Any) -> Any:
+        answer = self._client.describe_table(**request)
+        answer["Table"] |= {"ItemCount": 1_000_000, "TableSizeBytes": 4096 * 2_000_000 - 1}
+        return answer
+
+    def scan(self, **request: Any) -> Any:
+        self.scans += 1
+        if self.scans == 2:
+            error: Any = {"Error": {"Code": "ProvisionedThroughputExceededException"}}
+            raise ClientError(error | {"ResponseMetadata": {"HTTPStatusCode": 400}}, "Scan")
+        answer = self._client.scan(**request, Limit=2)
+        answer["ConsumedCapacity"] = {"CapacityUnits": 300.0}
+        return answer
+
+
+class Waits(Event):
+    """Notes how long it is waited for, which passes at once."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seconds: list[float] = []
+
+    def wait(self, timeout: float | None = None) -> bool:
+        self.seconds.append(timeout or 0)
+        return False
+
+
+@pytest.mark.usefixtures("stored")
+def test_a_scan_states_its_cost_first_and_goes_on_after_a_throttle(
+    dynamodb: "DynamoDBClient", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ops.console.progress._LINE_SECONDS", 0)
+    slow: Any = Slow(dynamodb)
+    monkeypatch.setattr("ops.tables.aws.client", lambda *_, **__: slow)
+    result = run("users", "--read-units", "100000", "--json")
+    assert sum(row["conversations"] for row in json.loads(result.stdout)) == 4
+    assert slow.scans > 3
+    first, *progress = result.stderr.splitlines()
+    for said in ("1,000,000 items", "2,000,000 read units", "0.25 USD", "0:00:20 at 100,000"):
+        assert said in first
+    assert re.fullmatch(r"Reading: 2 items, [\d,]+/s, 0%", progress[0])
+
+
+@pytest.mark.usefixtures("stored")
+def test_a_scan_keeps_to_the_read_units_that_it_may_use(dynamodb: "DynamoDBClient") -> None:
+    waits = Waits()
+    slow: Any = Slow(dynamodb)
+    slow.scans = 2
+    stored = StoredConversations(
+        slow, "ConversationsTable", waits, clock=lambda: sum(waits.seconds)
+    )
+    pages = stored.scan("pk, sk", read_units=100)
+    assert sum(len(page["Items"]) for page in pages) == 5
+    assert waits.seconds == [3, 3, 3]  # 300 units each
+
+
+def test_the_default_pace_is_a_thousand_read_units() -> None:
+    said = run("workspaces").stderr
+    assert "1 read unit, less than 0.01 USD, 0:00:01 at 1,000 units a second" in said
