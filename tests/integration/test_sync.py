@@ -1,9 +1,8 @@
-"""The README's loop for incremental sync, against updates that go on, and an index that lags."""
+"""The guides' loop for incremental sync, against updates that go on, and an index that lags."""
 
 import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, tzinfo
-from pathlib import Path
 from random import Random
 from typing import Any, Self
 
@@ -13,31 +12,40 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from handlers import list_conversations
+from ops.local.docs_site import DOCS
 from storage.conversations import ConversationTable
 from tests.support.api import Api, conversation
 from tests.support.budget import examples
 from tests.support.tables import embedded_dynamodb, put
 
-README = Path(__file__).parents[2] / "README.md"
+GUIDES = DOCS / "guides.md"
 START = datetime(2024, 12, 1, tzinfo=UTC)
 LAG = timedelta(seconds=5)
 
 Sync = Callable[[httpx.Client, dict[str, Any], datetime], datetime]
 
 
-def readme_sync(clock: Callable[[], datetime]) -> Sync:
-    """The README's `sync`, for which it is as late as `clock` says."""
+def guides_sync(clock: Callable[[], datetime]) -> Sync:
+    """The guides' `sync`, for which it is as late as `clock` says."""
 
     class Clock(datetime):
         @classmethod
         def now(cls, tz: tzinfo | None = None) -> Self:
             return cls.fromisoformat(clock().astimezone(tz).isoformat())
 
-    (code,) = re.findall(r"```python\n(.*?def sync\(.*?)```", README.read_text(), re.DOTALL)
-    names: dict[str, Any] = {}
-    exec(code, names)  # noqa: S102 - the README's own code
+    blocks = re.findall(r"```python\n(.*?)```", GUIDES.read_text(), re.DOTALL)
+    (pages,) = (block for block in blocks if "def conversations(" in block)
+    (changes,) = (block for block in blocks if "def sync(" in block)
+    names: dict[str, Any] = {"URL": "/v1/api/conversations"}
+    exec(pages.partition("\n\n\n")[0] + "\n" + changes, names)  # noqa: S102 - the guides' own code
     names["datetime"] = Clock
-    return names["sync"]  # type: ignore[no-any-return]
+
+    def sync(api: httpx.Client, copy: dict[str, Any], since: datetime) -> datetime:
+        names["api"] = api
+        result: datetime = names["sync"](copy, since)
+        return result
+
+    return sync
 
 
 class LaggingIndex:
@@ -74,7 +82,7 @@ def over_http(api: Api) -> httpx.Client:
 
 @settings(max_examples=examples(15))
 @given(st.integers(0, 2**32), st.integers(1, 3))
-def test_the_loop_of_the_readme_misses_no_update(seed: int, page: int) -> None:
+def test_the_loop_of_the_guides_misses_no_update(seed: int, page: int) -> None:
     random = Random(seed)
     with embedded_dynamodb() as dynamodb, pytest.MonkeyPatch.context() as patch:
         lagging = LaggingIndex(dynamodb)
@@ -102,7 +110,7 @@ def test_the_loop_of_the_readme_misses_no_update(seed: int, page: int) -> None:
             return answer
 
         patch.setattr(api, "get", get_and_write)
-        sync, copy, since = readme_sync(lambda: lagging.clock), dict[str, Any](), START
+        sync, copy, since = guides_sync(lambda: lagging.clock), dict[str, Any](), START
         for _ in range(4):
             for _ in range(random.randrange(6)):
                 write()
@@ -115,7 +123,7 @@ def test_the_loop_of_the_readme_misses_no_update(seed: int, page: int) -> None:
 
 def test_an_update_of_the_future_hides_no_later_change(api: Api, table: ConversationTable) -> None:
     clock = START + timedelta(days=1)
-    sync, copy = readme_sync(lambda: clock), dict[str, Any]()
+    sync, copy = guides_sync(lambda: clock), dict[str, Any]()
     put(table, conversation(id="future", updatedAt="2999-01-01T00:00:00Z"))
     since = sync(over_http(api), copy, START)
     later = conversation(id="later", updatedAt=clock.isoformat().replace("+00:00", "Z"))
@@ -129,7 +137,7 @@ def test_an_update_of_the_future_hides_no_later_change(api: Api, table: Conversa
 def test_a_whole_pass_finds_late_writes_and_deletions(
     api: Api, table: ConversationTable, dynamodb: Any
 ) -> None:
-    sync, copy = readme_sync(lambda: START + timedelta(days=1)), dict[str, Any]()
+    sync, copy = guides_sync(lambda: START + timedelta(days=1)), dict[str, Any]()
     put(table, conversation(id="gone"), conversation(id="late", updatedAt="2024-11-01T00:00:00Z"))
     since = sync(over_http(api), copy, START - timedelta(days=365))
     late = conversation(id="late", agentId="new", updatedAt="2024-11-02T00:00:00Z")

@@ -1,0 +1,231 @@
+"""The examples of docs/reference/guides.md, run as a reader would run them: from top to bottom."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+from typing import Any, ClassVar
+
+import pytest
+
+from ops.local import server
+from ops.local.docs_site import DOCS, LOCAL
+from ops.local.environment import environment
+from ops.local.server import LocalApi
+from storage.conversations import ConversationTable
+from storage.dynamodb import client
+from tests.support.api import conversation
+from tests.support.needs import executable
+from tests.support.tables import put
+
+GUIDES = (DOCS / "guides.md").read_text()
+SECTIONS = re.findall("^## (.+)$", GUIDES, re.MULTILINE)
+LANGUAGES = ("python", "js")
+PROGRAMS = {"js": "node", "sh": "bash"}
+
+
+def code(language: str, until: str = SECTIONS[-1]) -> str:
+    """The blocks of a language, down to the end of a section."""
+    after = GUIDES.partition(f"\n## {until}\n")[2].partition("\n## ")[2]
+    read = GUIDES.removesuffix(after)
+    return "\n".join(re.findall(rf"```{language}\n(.*?)```", read, re.DOTALL))
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where an example runs: a folder for its file, and the API that it calls."""
+
+    folder: Path
+    api: LocalApi
+
+
+@pytest.fixture(scope="module")
+def local() -> Iterator[LocalApi]:
+    with server.running() as api:
+        yield api
+
+
+@pytest.fixture
+def place(local: LocalApi, tmp_path: Path) -> Place:
+    return Place(tmp_path, local)
+
+
+def run(language: str, text: str, place: Place) -> str:
+    """What the program prints."""
+    file = place.folder / {"python": "guide.py", "js": "guide.mjs", "sh": "guide.sh"}[language]
+    file.write_text(text.replace(LOCAL, place.api.url))
+    program = sys.executable if language == "python" else executable(PROGRAMS[language])
+    done = subprocess.run([program, file], capture_output=True, text=True, timeout=60, check=False)
+    assert done.stderr == ""
+    assert done.returncode == 0
+    return done.stdout
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_each_example_prints_what_its_comment_says(place: Place, language: str) -> None:
+    text = code(language)
+    printed = re.findall(r"^ *(?:print|console\.log)\(.+\);?  ?(?:#|//) (.+)$", text, re.MULTILINE)
+    assert len(printed) == text.count("print(") + text.count("console.log(")
+    assert run(language, text, place).splitlines() == printed
+
+
+def test_the_guides_show_the_same_in_both_languages() -> None:
+    for section in SECTIONS:
+        assert all(code(language, section) for language in LANGUAGES)
+        outputs = [
+            re.findall(r"(?:#|//) (\d.*)$", code(own, section), re.MULTILINE) for own in LANGUAGES
+        ]
+        assert outputs[0] == outputs[1], section
+
+
+def test_each_curl_line_is_answered(place: Place) -> None:
+    executable("curl")
+    commands = re.findall(r"```sh\n(curl .*?)```", GUIDES, re.DOTALL)
+    whole, head, filtered, error = (run("sh", command, place) for command in commands)
+    assert [one["_id"] for one in json.loads(whole)] == [conversation()["_id"]]
+    assert re.search(
+        f'\nlink: <{place.api.endpoint}\\?limit=100&cursor=.+>; rel="next"', head, re.IGNORECASE
+    )
+    created = [one["createdAt"] for one in json.loads(filtered)]
+    assert created == sorted(created, reverse=True)
+    assert created[-1] > "2024-11-30T23:00:00Z"
+    assert json.loads(error)["error"]["code"] == "invalid_parameter"
+
+
+# The functions of the guides, with data that changes between two calls. GIVEN is a JSON text.
+
+SYNC = {
+    "python": """
+import json
+given = json.loads(GIVEN)
+copy = dict(given["copy"])
+since = sync(copy, datetime.fromtimestamp(given["since"] / 1000, UTC))
+print(json.dumps({"copy": list(copy.items()), "since": since.timestamp() * 1000}))
+""",
+    "js": """
+const given = JSON.parse(GIVEN);
+const saved = new Map(given.copy);
+console.log(JSON.stringify({ since: await sync(saved, given.since), copy: [...saved] }));
+""",
+}
+POLL = {
+    "python": """
+import json
+print(json.dumps(poll(json.loads(GIVEN), sort="-updatedAt")))
+""",
+    "js": """
+console.log(JSON.stringify(await poll(JSON.parse(GIVEN), { sort: "-updatedAt" })));
+""",
+}
+WAIT = {  # waits are noted, not made; Node's fetch has others of its own
+    "python": """
+import json
+waits = []
+time.sleep = waits.append
+print([[patient_get(json.loads(GIVEN)).status_code for _ in range(4)], waits])
+""",
+    "js": """
+const waits = [];
+const { setTimeout: wait } = globalThis;
+globalThis.setTimeout = (then, milliseconds, ...rest) => {
+  if (![5000, 7000, 60_000].includes(milliseconds)) return wait(then, milliseconds, ...rest);
+  waits.push(milliseconds / 1000);
+  return wait(then, 0);
+};
+const statuses = [];
+for (let n = 0; n < 4; n++) statuses.push((await patientGet(JSON.parse(GIVEN))).status);
+console.log(JSON.stringify([statuses, waits]));
+""",
+}
+
+
+@pytest.fixture
+def mine(local: LocalApi) -> Iterator[Any]:
+    """Writes conversations into the empty demo workspace, and empties it in the end."""
+    with environment(local.environment):
+        table = ConversationTable(client(), os.environ["CONVERSATIONS_TABLE"])
+        written = []
+
+        def write(**fields: Any) -> dict[str, Any]:
+            written.append(conversation(**fields))
+            put(table, written[-1], workspace="demo-mine")
+            return written[-1]
+
+        yield write
+        for made in {one["_id"]: one for one in written}.values():
+            key = {
+                "pk": {"S": f"demo-mine#{made['userId']}"},
+                "sk": {"S": f"2024-12-01T08:45:00.000Z#{made['_id']}"},
+            }
+            client().delete_item(TableName=os.environ["CONVERSATIONS_TABLE"], Key=key)
+
+
+def called(language: str, section: str, driver: Mapping[str, str], where: Place, given: Any) -> Any:
+    """What a function of a section returns, on the workspace that is empty at first."""
+    text = code(language, section).replace("demo-busy", "demo-mine")
+    text += driver[language].replace("GIVEN", json.dumps(json.dumps(given)))
+    return json.loads(run(language, text, where).splitlines()[-1])
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_a_copy_is_kept_in_sync(place: Place, mine: Any, language: str) -> None:
+    old, future = mine(id="old"), mine(id="future", updatedAt="2999-01-01T00:00:00Z")
+    state = called(language, "Sync", SYNC, place, {"copy": [], "since": 0})
+    assert dict(state["copy"]) == {"old": old, "future": future}
+    now = datetime.now(UTC).isoformat().replace("+00:00", "Z")
+    new = mine(id="old", agentId="changed", updatedAt=now)
+    state = called(language, "Sync", SYNC, place, state)
+    assert dict(state["copy"]) == {"old": new, "future": future}
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_a_poll_returns_what_changed(place: Place, mine: Any, language: str) -> None:
+    first = mine(id="first")
+    inbox, etag = called(language, "Polling", POLL, place, None)
+    assert inbox == [first]
+    assert called(language, "Polling", POLL, place, etag) == [None, etag]
+    second = mine(id="second", updatedAt="2024-12-02T00:00:00Z")
+    inbox, changed = called(language, "Polling", POLL, place, etag)
+    assert inbox == [second, first]
+    assert changed != etag
+
+
+class Refusing(BaseHTTPRequestHandler):
+    """Answers each request with the next of `answers`: a status and its `Retry-After`."""
+
+    answers: ClassVar[list[tuple[int, str]]]
+
+    def do_GET(self) -> None:
+        status, seconds = self.answers.pop(0)
+        self.send_response(status)
+        self.send_header("Retry-After", seconds)
+        self.send_header("Content-Length", "2")
+        self.end_headers()
+        self.wfile.write(b"[]")
+
+    def log_message(self, *arguments: Any) -> None: ...
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_a_patient_client_waits_as_long_as_it_is_told(place: Place, language: str) -> None:
+    Refusing.answers = [(200, "9"), (429, "60"), (503, "5"), (200, "9"), (404, "9")]
+    Refusing.answers += [(503, "7")] * 5  # after the fifth, the client gives up
+    with ThreadingHTTPServer(("127.0.0.1", 0), Refusing) as refusing:
+        thread = Thread(target=refusing.serve_forever, kwargs={"poll_interval": 0.05})
+        thread.start()
+        try:
+            url = f"http://127.0.0.1:{refusing.server_address[1]}/"
+            statuses, waits = called(language, "Errors", WAIT, place, url)
+        finally:
+            refusing.shutdown()
+            thread.join()
+    assert statuses == [200, 200, 404, 503]
+    assert waits == [60, 5, 7, 7, 7, 7]
+    assert Refusing.answers == []
