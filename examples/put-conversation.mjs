@@ -49,7 +49,7 @@ export async function put(client, table, workspaceId, conversation) {
     );
     return true;
   } catch (error) {
-    if (error.name === "ConditionalCheckFailedException") return false; // as new, or newer, is there
+    if (error.name === "ConditionalCheckFailedException") return false; // the same or a newer state is stored
     throw error;
   }
 }
@@ -59,4 +59,4 @@ const conversation = JSON.parse(await text(process.stdin));
 const region = process.env.AWS_REGION ?? process.env.AWS_DEFAULT_REGION;
 const client = new DynamoDBClient({ region });
 const stored = await put(client, process.env.CONVERSATIONS_TABLE, process.argv[2], conversation);
-console.log(stored ? "stored" : "not stored: the same or a newer state is there");
+console.log(stored ? "stored" : "not stored: the same or a newer state is stored already");
