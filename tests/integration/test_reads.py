@@ -167,16 +167,6 @@ def test_an_answer_about_somebody_else_is_a_failure_and_never_data(
     assert read() == right
 
 
-def test_an_answer_to_nobody_s_question_is_never_the_next_one_s(
-    dynamodb: Wire, operation: str
-) -> None:
-    read, right = READS[operation]
-    stray = whole(FOREIGN[operation]).content
-    dynamodb.faults = [lambda body: Sent(whole(body).content + stray)]
-    assert read() == read() == right
-    assert dynamodb.by == ["reader", "reader"]
-
-
 def test_a_hundred_reads_use_one_connection(dynamodb: Wire, operation: str) -> None:
     read, right = READS[operation]
     assert {read() for _ in range(100)} == {right}

@@ -46,6 +46,7 @@ class Wire:
     """Answers each operation with one body, but for the faults, which come first, in turn."""
 
     answers: dict[str, bytes]
+    address: str
     faults: list[Fault] = field(default_factory=list)
     asked: list[Asked] = field(default_factory=list)
     connections: int = 0
@@ -74,7 +75,6 @@ def whole(body: bytes, *, status: int = 200, promised: bytes | None = None) -> S
 @contextmanager
 def wire(**answers: bytes) -> Iterator[Wire]:
     """The functions of this process, and boto3, find this DynamoDB; they take the short way."""
-    seen = Wire(answers)
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -106,11 +106,12 @@ def wire(**answers: bytes) -> Iterator[Wire]:
         ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server,
         pytest.MonkeyPatch.context() as patch,
     ):
+        seen = Wire(answers, f"http://127.0.0.1:{server.server_port}")
         server.daemon_threads = True
         Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
         for name in _ONLY_FOR_BOTO3:
             patch.delenv(name, raising=False)
-        patch.setenv(ENDPOINT, f"http://127.0.0.1:{server.server_port}")
+        patch.setenv(ENDPOINT, seen.address)
         forget_clients()
         yield seen
         forget_clients()
