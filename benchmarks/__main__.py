@@ -22,7 +22,7 @@ KEY = {
     "workspaceIds": {"SS": ["demo"]},
     "createdAt": {"S": "2024-12-01T08:45:00.000Z"},
 }
-_BEGIN, _END = "<!-- benchmark: written by `make bench` -->", "<!-- end of benchmark -->"
+BEGIN, END = "<!-- benchmark: written by `make bench` -->", "<!-- end of benchmark -->"
 
 
 def main() -> None:
@@ -38,10 +38,11 @@ def main() -> None:
     growing = (stacks.OURS, stacks.TUTORIAL, *node)
     growth, growth_tables = measure.warm(store, growing, measure.GROWTH)
     size = sum(file.stat().st_size for file in stacks.ARTIFACT.rglob("*") if file.is_file())
-    _write(Measured(cold, warm, growth, tables, growth_tables, size / 1e6))
+    write(Measured(cold, warm, growth, tables, growth_tables, size / 1e6))
 
 
-def _write(run: Measured) -> None:
+def write(run: Measured) -> None:
+    """Writes the results, the plot and the tables of the page."""
     found = figures(run)
     text = f"{report.machine()}\n\n{report.markdown(run, found)}"
     print(text)
@@ -61,7 +62,7 @@ def _write(run: Measured) -> None:
     (stacks.ROOT / "build" / "benchmark.md").write_text(f"{text}\n", encoding="utf-8")
     (stacks.ROOT / "docs" / "benchmark.svg").write_text(plot.growth(run.growth), encoding="utf-8")
     page = stacks.ROOT / "docs" / "performance.md"
-    between = re.compile(f"({re.escape(_BEGIN)}\n).*?({re.escape(_END)})", re.DOTALL)
+    between = re.compile(f"({re.escape(BEGIN)}\n).*?({re.escape(END)})", re.DOTALL)
     old = page.read_text(encoding="utf-8")
     page.write_text(between.sub(lambda it: f"{it[1]}{text}\n{it[2]}", old), encoding="utf-8")
 

@@ -101,8 +101,13 @@ Results = dict[str, dict[str, Samples]]
 
 
 def cold(store: Store, measured: Sequence[Stack]) -> dict[str, Samples]:
-    """From the start of the process to its first answer, a list of one conversation."""
-    store.tables = stacks.tables(corpus.conversations(1, 5000))
+    """From the start of the process to its first answer, a list of one conversation.
+
+    Raises:
+        ValueError: a stack answers something else.
+    """
+    conversations = corpus.conversations(1, 5000)
+    store.tables = stacks.tables(conversations)
     results: dict[str, Samples] = defaultdict(Samples)
     for _ in range(COLD_ROUNDS):
         for stack in measured:
@@ -110,7 +115,13 @@ def cold(store: Store, measured: Sequence[Stack]) -> dict[str, Samples]:
             if stack.layout == "keys":
                 event = (EVENTS / "authorize_good_key.json").read_bytes()
             with stack.start(store.address) as function:
-                results[stack.name].add([function.first(event)], function.peak_mb())
+                first = function.first(event)
+                results[stack.name].add([first], function.peak_mb())
+            if stack.layout != "keys":
+                _, _, text = read(first.answer)
+                _check(stack.name, text, conversations)
+            elif b'"Allow"' not in first.answer:
+                raise ValueError(f"{stack.name} lets nobody in")
     return dict(results)
 
 
@@ -120,7 +131,7 @@ def warm(
     """Requests to functions that run already; and the tables of each case, by its count.
 
     Raises:
-        ValueError: a stack's answer is not the list.
+        ValueError: a stack answers something else.
     """
     results: Results = defaultdict(dict)
     tables: dict[int, dict[str, Table]] = {}
@@ -150,9 +161,8 @@ def _ask(
         for client in case.clients:
             event = event_for(CLIENTS[client], list_file)
             answer = function.invoke(event).answer  # the first of its kind is not counted
-            coding, body, decoded = read(answer)
-            if not name.startswith("floor") and json.loads(decoded) != conversations:
-                raise ValueError(f"{name} answers something else than the list")
+            coding, body, text = read(answer)
+            _check(name, text, conversations)
             if (name, coding) not in samples:
                 counted = Samples(answer_bytes=len(answer), body_bytes=len(body))
                 samples[name, coding], events[name, coding] = counted, event
@@ -164,6 +174,11 @@ def _ask(
             answers = [function.invoke(event) for _ in range(in_a_row)]
             samples[name, coding].add(answers, function.peak_mb())
     return samples
+
+
+def _check(name: str, text: bytes, conversations: Sequence[corpus.Conversation]) -> None:
+    if not name.startswith("floor") and json.loads(text) != conversations:
+        raise ValueError(f"{name} answers something else than the list")
 
 
 def event_for(accept_encoding: str, list_file: Path = Path()) -> bytes:
