@@ -30,7 +30,7 @@ def main() -> None:
     stacks.prepare()
     node = (stacks.NODE,) if stacks.has_node() else ()
     peers = (stacks.OURS, stacks.TUTORIAL, stacks.FASTAPI, *node)
-    others = (stacks.LEAN_TUTORIAL, stacks.EAGER, stacks.AUTHORIZER, stacks.EAGER_AUTHORIZER)
+    others = (stacks.LEAN_TUTORIAL, stacks.EAGER, stacks.AUTHORIZER)
     store = Store()
     store.items["keys"] = to_json({"ConsumedCapacity": {"CapacityUnits": 0.5}, "Item": KEY})
     cold = measure.cold(store, (*peers, *others, stacks.BARE))

@@ -74,33 +74,26 @@ def _python(name: str, handler: str, folder: Path, layout: str, **environment: s
     return Stack(name, command, layout, {"PYTHONPATH": str(folder), **environment})
 
 
-def _ours(folder: Path, note: str = "") -> tuple[Stack, Stack]:
-    """Both functions out of a package."""
-    listing = _python(
-        f"this endpoint{note}",
-        "handlers.list_conversations.handler",
-        folder,
-        "documents",
-        CONVERSATIONS_TABLE="documents",
-    )
-    authorizing = _python(
-        f"this endpoint's authorizer{note}",
-        "handlers.authorize.handler",
-        folder,
-        "keys",
-        API_KEYS_TABLE="keys",
-    )
-    return listing, authorizing
+def _ours(name: str, folder: Path) -> Stack:
+    handler = "handlers.list_conversations.handler"
+    return _python(name, handler, folder, "documents", CONVERSATIONS_TABLE="documents")
 
 
-OURS, AUTHORIZER = _ours(ARTIFACT)
+OURS = _ours("this endpoint", ARTIFACT)
 _EAGER_ARTIFACT = BUILD / "artifact-eager"
 _BUILD_EAGER = """
 import pathlib, sys
 from ops.package.build import build
 build(sys.argv[1], pathlib.Path(sys.argv[2]), lazy={})
 """
-EAGER, EAGER_AUTHORIZER = _ours(_EAGER_ARTIFACT, ", Powertools as published")
+EAGER = _ours("this endpoint, Powertools as published", _EAGER_ARTIFACT)
+AUTHORIZER = _python(
+    "this endpoint's authorizer",
+    "handlers.authorize.handler",
+    ARTIFACT,
+    "keys",
+    API_KEYS_TABLE="keys",
+)
 _BUNDLE = BUILD / "peers"
 TUTORIAL = _python(
     "Powertools tutorial", "powertools_tutorial.handler", _BUNDLE, "maps", TABLE_NAME="maps"

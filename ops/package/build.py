@@ -1,7 +1,7 @@
 """The functions' package: `python3 ops/package/build.py arm64 FOLDER`, as `sam build` calls it.
 
-It holds what a call of the functions needs, compiled, and nothing else: a start reads 15 MB and
-360 modules instead of 47 MB and 620. Standard library only, for any Python 3.
+It holds what a call of the functions needs, compiled, and nothing else. Standard library only, for
+any Python 3.
 """
 
 import ast
@@ -37,11 +37,10 @@ _USED_DATA = {
     *("dynamodb", "_retry.json", "endpoints.json", "partitions.json"),
     "sdk-default-configuration.json",
 }
-# Packages that import all they can do. Importing the REST resolver would load every other one
-# (and asyncio), importing the logger the X-Ray tracer and the metrics.
+# Packages that import all they can do: the REST resolver would load every other one and the events
+# of every service. What this saves of a start is a figure of docs/performance.md.
 # The hash of each `__init__.py` as it was reviewed: the build stops when upstream changes it.
 _LAZY = {
-    "aws_lambda_powertools": "a388841d4d0c7d60b4fd37d59a2b318b454e014c39b907ea2d05abd2ddbd65a1",
     "aws_lambda_powertools/event_handler": (
         "a28019de568b8d5e385b0837e023f863540352be9c18d146ed0d8679ea21f478"
     ),

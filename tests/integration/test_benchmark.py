@@ -99,7 +99,6 @@ def run(monkeypatch: pytest.MonkeyPatch) -> Measured:
         stacks.AUTHORIZER.name: made_up(6),
         stacks.BARE.name: made_up(4),
         stacks.EAGER.name: made_up(12.5),
-        stacks.EAGER_AUTHORIZER.name: made_up(8),
     }
     warm: Results = {}
     for factor, count in enumerate(("1", "100", "1,000", "10,000"), 1):
@@ -137,7 +136,6 @@ def test_the_figures_are_those_of_the_samples(run: Measured) -> None:
         "read_units_vs_native": 0.25,
         "peak_mb_10000": 60,
         "lazy_saves_percent": 20,
-        "lazy_saves_authorizer_percent": 25,
     }
     assert [*figures.figures(run)] == [*TARGETS]
 

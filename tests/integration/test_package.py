@@ -18,7 +18,7 @@ from tests.support.needs import missing
 ROOT = Path(__file__).parents[2]
 UNCHECKED_HASH = 1  # PEP 552, the flags of a .pyc
 NEEDED_BY_NEITHER = {
-    *("aws_xray_sdk", "aws_lambda_powertools.tracing", "asyncio", "boto3", "s3transfer"),
+    *("aws_xray_sdk", "asyncio", "boto3", "s3transfer"),
     *("botocore.session", "urllib3"),
     *("html.parser", "multiprocessing", "botocore.docs.service"),
     "aws_lambda_powertools.event_handler.appsync",
