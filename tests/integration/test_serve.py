@@ -475,8 +475,9 @@ def test_breakpoint_opens_a_prompt_in_the_terminal(local: LocalApi, tmp_path: Pa
     try:
         banner = read_until(terminal, "Ctrl-C")
         (curl,) = re.findall(r"^ *(curl .*?)\r?$", banner, re.MULTILINE)
+        request = [*shlex.split(curl), "--max-time", "60"]
         echo = termios.tcgetattr(terminal)[3] & termios.ECHO
-        with subprocess.Popen(shlex.split(curl), stdout=subprocess.PIPE) as client:
+        with subprocess.Popen(request, stdout=subprocess.PIPE) as client:
             read_until(terminal, "(Pdb) ")
             os.write(terminal, b"p query.sort, len(f'{query}') > 9\n")
             assert "('-createdAt', True)" in read_until(terminal, "(Pdb) ")
@@ -484,7 +485,7 @@ def test_breakpoint_opens_a_prompt_in_the_terminal(local: LocalApi, tmp_path: Pa
             body, _ = client.communicate(timeout=60)
         assert json.loads(body) == [DOCUMENTED]
         assert f"GET {PATH} 200 " in read_until(terminal, " ms ")
-        with subprocess.Popen(shlex.split(curl), stderr=subprocess.DEVNULL):
+        with subprocess.Popen(request, stderr=subprocess.DEVNULL):
             read_until(terminal, "(Pdb) ")
             os.write(terminal, b"\x03")
             assert os.waitpid(pid, 0) == (pid, 0)
