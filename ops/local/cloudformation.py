@@ -51,7 +51,7 @@ def _tagged(loader: _Loader, tag: str, node: yaml.Node) -> dict[str, Any]:
             raise ValueError(f"template.yaml: !{tag} is not known to the local API")
     if tag == "GetAtt" and isinstance(value, str):
         value = value.split(".", 1)
-    return {tag if tag in ("Ref", "Condition") else f"Fn::{tag}": value}
+    return {"Ref" if tag == "Ref" else f"Fn::{tag}": value}
 
 
 _Loader.add_multi_constructor("!", _tagged)
@@ -124,16 +124,10 @@ class _Resolver:
     def _holds(self, condition: Any) -> bool:
         ((name, argument),) = condition.items()
         match name:
-            case "Condition":
-                return self._holds(self._conditions[argument])
             case "Fn::Equals":
                 left, right = self.resolve(argument)
                 return bool(left == right)
             case "Fn::Not":
                 return not self._holds(argument[0])
-            case "Fn::And":
-                return all(map(self._holds, argument))
-            case "Fn::Or":
-                return any(map(self._holds, argument))
             case _:
                 raise ValueError(f"template.yaml: {name} is not known to the local API")

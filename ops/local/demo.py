@@ -69,86 +69,64 @@ _PATHWAYS = (
     *("674e75bbe1456b11a194f093", "674e75bbe1456b11a194f094"),
 )
 # By language: a customer, what the agent writes, what the customer writes.
-_DIALOGUES: tuple[tuple[str, tuple[str, ...], tuple[str, ...]], ...] = (
-    (
-        "Olivia Bennett",
-        (
-            "Hi! How can I help you today?",
-            "Your order left our warehouse this morning and arrives on Thursday.",
-            "Thank you for your feedback!",
-        ),
-        ("Where is my parcel?", "Can I still change the address?", "Great, thanks 👍"),
-    ),
-    (
-        "Jürgen Müßig",
-        (
-            "Guten Tag! Wie kann ich Ihnen helfen?",
-            "Ihr Termin ist am Dienstag um 10:30 Uhr.",
-            "Die Rechnung über 49,90 € ist unterwegs.",
-        ),
-        ("Ich möchte meinen Termin verschieben.", "Passt, vielen Dank!", "Größe M, bitte."),
-    ),
-    (
-        "Chloé Lefèvre",
-        ("Bonjour, que puis-je faire pour vous ?", "Votre colis est arrivé à l’agence."),
-        ("Où en est ma commande ?", "Parfait, merci à vous !"),
-    ),
-    (
-        "Íñigo Peña",
-        ("¡Hola! ¿En qué puedo ayudarle?", "Su reserva está confirmada para dos personas."),
-        ("¿Tienen mesa mañana por la noche?", "¡Muchísimas gracias!"),
-    ),
-    (
-        "João Gonçalves",
-        ("Olá! Em que posso ajudar?", "O pagamento foi confirmado."),
-        ("Não recebi a fatura.", "Obrigado, até amanhã."),
-    ),
-    (
-        "Łukasz Wiśniewski",
-        ("Dzień dobry! W czym mogę pomóc?", "Paczka została już wysłana."),
-        ("Chciałbym złożyć reklamację.", "Dziękuję bardzo."),
-    ),
-    (
-        "Олена Шевченко",
-        ("Добрий день! Чим можу допомогти?", "Ваше замовлення вже в дорозі."),
-        ("Коли приїде кур’єр?", "Дякую!"),
-    ),
-    (
-        "Ελένη Παπαδοπούλου",
-        ("Καλημέρα! Πώς μπορώ να βοηθήσω;", "Το ραντεβού σας επιβεβαιώθηκε."),
-        ("Θέλω να αλλάξω το ραντεβού μου.", "Ευχαριστώ πολύ."),
-    ),
-    (
-        "نور الحسن",
-        ("مرحبًا! كيف يمكنني مساعدتك؟", "تم تأكيد طلبك وسيصل يوم الأحد."),
-        ("متى يصل طلبي؟", "شكرًا جزيلًا."),
-    ),
-    (
-        "דנה לוי",
-        ("שלום! איך אפשר לעזור?", "ההזמנה שלך אושרה."),
-        ("אפשר לשנות את הכתובת?", "תודה רבה!"),
-    ),
-    (
-        "प्रिया शर्मा",
-        ("नमस्ते! मैं आपकी क्या मदद कर सकता हूँ?", "आपका भुगतान मिल गया है।"),
-        ("मेरा ऑर्डर कहाँ है?", "धन्यवाद!"),
-    ),
-    (
-        "佐藤 陽子",
-        ("こんにちは。ご用件をお聞かせください。", "ご予約を承りました。"),
-        ("予約を変更したいのですが。", "ありがとうございます。"),
-    ),
-    (
-        "王小明",
-        ("您好,请问有什么可以帮您?", "您的包裹已经发出,预计周四送达。"),
-        ("我的快递到哪里了?", "好的,谢谢!😊"),
-    ),
-    (
-        "김민준",
-        ("안녕하세요! 무엇을 도와드릴까요?", "예약이 확정되었습니다."),
-        ("배송은 언제 되나요?", "감사합니다."),
-    ),
-)
+_DIALOGUES = """\
+Olivia Bennett
+Hi! How can I help you today? | Your order left our warehouse this morning and arrives on Thursday. \
+| Thank you for your feedback!
+Where is my parcel? | Can I still change the address? | Great, thanks 👍
+
+Jürgen Müßig
+Guten Tag! Wie kann ich Ihnen helfen? | Ihr Termin ist am Dienstag um 10:30 Uhr. \
+| Die Rechnung über 49,90 € ist unterwegs.
+Ich möchte meinen Termin verschieben. | Passt, vielen Dank! | Größe M, bitte.
+
+Chloé Lefèvre
+Bonjour, que puis-je faire pour vous ? | Votre colis est arrivé à l’agence.
+Où en est ma commande ? | Parfait, merci à vous !
+
+Íñigo Peña
+¡Hola! ¿En qué puedo ayudarle? | Su reserva está confirmada para dos personas.
+¿Tienen mesa mañana por la noche? | ¡Muchísimas gracias!
+
+João Gonçalves
+Olá! Em que posso ajudar? | O pagamento foi confirmado.
+Não recebi a fatura. | Obrigado, até amanhã.
+
+Łukasz Wiśniewski
+Dzień dobry! W czym mogę pomóc? | Paczka została już wysłana.
+Chciałbym złożyć reklamację. | Dziękuję bardzo.
+
+Олена Шевченко
+Добрий день! Чим можу допомогти? | Ваше замовлення вже в дорозі.
+Коли приїде кур’єр? | Дякую!
+
+Ελένη Παπαδοπούλου
+Καλημέρα! Πώς μπορώ να βοηθήσω; | Το ραντεβού σας επιβεβαιώθηκε.
+Θέλω να αλλάξω το ραντεβού μου. | Ευχαριστώ πολύ.
+
+نور الحسن
+مرحبًا! كيف يمكنني مساعدتك؟ | تم تأكيد طلبك وسيصل يوم الأحد.
+متى يصل طلبي؟ | شكرًا جزيلًا.
+
+דנה לוי
+שלום! איך אפשר לעזור? | ההזמנה שלך אושרה.
+אפשר לשנות את הכתובת? | תודה רבה!
+
+प्रिया शर्मा
+नमस्ते! मैं आपकी क्या मदद कर सकता हूँ? | आपका भुगतान मिल गया है।
+मेरा ऑर्डर कहाँ है? | धन्यवाद!
+
+佐藤 陽子
+こんにちは。ご用件をお聞かせください。 | ご予約を承りました。
+予約を変更したいのですが。 | ありがとうございます。
+
+王小明
+您好,请问有什么可以帮您? | 您的包裹已经发出,预计周四送达。
+我的快递到哪里了? | 好的,谢谢!😊
+
+김민준
+안녕하세요! 무엇을 도와드릴까요? | 예약이 확정되었습니다.
+배송은 언제 되나요? | 감사합니다."""
 _YEAR_SECONDS = 365 * 86_400
 _UNSENT_SHARE, _INCOMPLETE_SHARE = 0.1, 0.2
 _SENT_STATUSES = ("approved", "delivered", "read", "sent")
@@ -175,7 +153,8 @@ def conversations() -> Iterator[tuple[str, Conversation]]:
 
 
 def _conversation(random: Random, created: datetime) -> dict[str, Any]:
-    name, *texts = random.choice(_DIALOGUES)
+    name, *lines = random.choice(_DIALOGUES.split("\n\n")).splitlines()
+    texts = [line.split(" | ") for line in lines]
     messages = []
     moment = created
     for number in range(random.choice((0, 1, 2, 3, 4, 5, 6, 8, 12, 24))):
@@ -202,7 +181,7 @@ def _conversation(random: Random, created: datetime) -> dict[str, Any]:
 
 
 def _message(
-    random: Random, created: datetime, texts: list[tuple[str, ...]], number: int
+    random: Random, created: datetime, texts: list[list[str]], number: int
 ) -> dict[str, Any]:
     inbound = number % 2
     sent = bool(inbound) or random.random() >= _UNSENT_SHARE

@@ -242,15 +242,13 @@ Edits of src/ are picked up, breakpoint() opens a prompt here. Ctrl-C stops it.
 
 def _moves(api: LocalApi, port: int) -> str:
     """A line for each port that was taken, so that the next free one is used."""
-    if not port:
-        return ""
-    listening = int(api.url.rpartition(":")[2])
-    wanted = {"API": (port, listening)}
-    if ENDPOINT not in os.environ:
-        wanted["DynamoDB"] = (listening + 1, int(api.dynamodb.rpartition(":")[2]))
-    lines = [
-        f"Port {wish} is taken: the {name} listens on {port}.\n"
-        for name, (wish, port) in wanted.items()
-        if wish != port
+    listening, dynamodb = (int(url.rpartition(":")[2]) for url in (api.url, api.dynamodb))
+    wanted = [("the API", port, listening)]
+    if ENDPOINT not in os.environ:  # embedded
+        wanted.append(("DynamoDB", listening + 1, dynamodb))
+    moves = [
+        f"Port {wish} is taken: {name} listens on {found}.\n"
+        for name, wish, found in wanted
+        if port and wish != found
     ]
-    return "".join([*lines, "\n"] if lines else lines)
+    return "\n".join(["".join(moves), ""]) if moves else ""

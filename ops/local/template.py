@@ -14,12 +14,8 @@ ENDPOINT = "AWS_ENDPOINT_URL_DYNAMODB"
 _API = "AWS::Serverless::Api"
 _FUNCTION = "AWS::Serverless::Function"
 _TABLE = "AWS::DynamoDB::Table"
-_CREATE_TABLE_ARGUMENTS = frozenset(
-    {
-        *("AttributeDefinitions", "BillingMode", "GlobalSecondaryIndexes", "KeySchema"),
-        *("LocalSecondaryIndexes", "ProvisionedThroughput"),
-    }
-)
+# The properties that CreateTable takes as they stand.
+_OF_TABLES = ("AttributeDefinitions", "BillingMode", "GlobalSecondaryIndexes", "KeySchema")
 
 
 @dataclass(frozen=True)
@@ -128,7 +124,7 @@ def load(path: Path = ROOT / "template.yaml") -> Template:
     }
     (api,) = _of_type(resources, _API).values()
     tables = {
-        name: {key: value for key, value in properties.items() if key in _CREATE_TABLE_ARGUMENTS}
+        name: {key: value for key, value in properties.items() if key in _OF_TABLES}
         for name, properties in _of_type(resources, _TABLE).items()
     }
     return Template(_api(api, routes), functions, tables)
@@ -144,9 +140,9 @@ def _function(name: str, shared: Mapping[str, Any], properties: Mapping[str, Any
         variable: str(value)
         for part in (shared, properties)
         for variable, value in part.get("Environment", {}).get("Variables", {}).items()
-        if variable
-        != ENDPOINT  # a function that runs here must not reach AWS unless the shell says so
     }
+    # A function that runs here must not reach AWS unless the shell says so.
+    environment.pop(ENDPOINT, None)
     return Function(
         name=name,
         arn=cloudformation.function_arn(name),
@@ -175,8 +171,6 @@ def _api(properties: Mapping[str, Any], routes: Mapping[tuple[str, str], str]) -
             )
             for kind, response in properties["GatewayResponses"].items()
         },
-        binary_media_types=tuple(
-            kind.replace("~1", "/") for kind in properties.get("BinaryMediaTypes", ())
-        ),
+        binary_media_types=tuple(properties["BinaryMediaTypes"]),
         routes=routes,
     )

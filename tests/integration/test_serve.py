@@ -405,7 +405,7 @@ def test_where_ports_are_taken_the_next_free_ones_are_used_and_named() -> None:
         assert get(api).json == [DOCUMENTED]
         assert server.banner(api, port).startswith(
             f"Port {port} is taken: the API listens on {port + 1}.\n"
-            f"Port {port + 2} is taken: the DynamoDB listens on {port + 3}.\n\n"
+            f"Port {port + 2} is taken: DynamoDB listens on {port + 3}.\n\n"
         )
 
 

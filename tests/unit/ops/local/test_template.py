@@ -10,8 +10,9 @@ Parameters:
   Endpoint: {Type: String, Default: ""}
   Level: {Type: String, Default: INFO}
 Conditions:
+  Unknown: !Join ["", [a]]
   HasEndpoint: !Not [!Equals [!Ref Endpoint, ""]]
-  Always: !Or [!Condition HasEndpoint, !And [!Equals [a, a], !Not [!Condition HasEndpoint]]]
+  Always: !Equals [a, a]
 Globals:
   Function:
     Runtime: python3.13
@@ -29,6 +30,7 @@ Resources:
     Properties:
       StageName: prod
       GatewayResponses: {}
+      BinaryMediaTypes: []
       Auth:
         DefaultAuthorizer: Keys
         Authorizers:
@@ -99,7 +101,9 @@ def test_an_event_finds_its_function(tmp_path: Path) -> None:
         read.function_for({"httpMethod": "GET", "resource": "/other"})
 
 
-@pytest.mark.parametrize("intrinsic", ['!Join ["", [a]]', "!Transform {Name: x}"])
+@pytest.mark.parametrize(
+    "intrinsic", ['!Join ["", [a]]', "!Transform {Name: x}", "!If [Unknown, a, b]"]
+)
 def test_an_intrinsic_function_that_is_not_known_is_named(tmp_path: Path, intrinsic: str) -> None:
     with pytest.raises(ValueError, match=r"(Join|Transform) is not known"):
         small(tmp_path, SMALL.replace("!Ref Level", intrinsic))
