@@ -71,8 +71,8 @@ _PATHWAYS = (
 # By language: a customer, what the agent writes, what the customer writes.
 _DIALOGUES = """\
 Olivia Bennett
-Hi! How can I help you today? | Your order left our warehouse this morning and arrives on Thursday. \
-| Thank you for your feedback!
+Hi! How can I help you today? \
+| Your order left our warehouse this morning and arrives on Thursday. | Thank you for your feedback!
 Where is my parcel? | Can I still change the address? | Great, thanks 👍
 
 Jürgen Müßig
