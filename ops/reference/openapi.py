@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from domain.caller import WORKSPACE_ID
+from domain.caller import ID, WORKSPACE_ID
 from domain.conversation import Conversation
 from domain.query import ConversationQuery
 from handlers.problems import PROBLEMS
@@ -61,16 +61,43 @@ order it comes again when it changes.
 milliseconds; `…Ge` includes the instant, `…Lt` does not. All filters must hold. An unknown,
 repeated or empty parameter is a 400, so that a mistyped filter never returns everything.
 
-**Sync.** `sort=updatedAt` with `updatedAtGe` walks the changes, oldest first. Reads are eventually
-consistent: begin each round a minute before the newest `updatedAt` that you have seen, or before
-the last round began if that is earlier, and tell repetitions by `_id`. A deletion does not show up,
-nor does a late write with an older `updatedAt`: from time to time compare the `_id` and `updatedAt`
-of a whole list (`messages=none`) with yours.
+**Sync.** `sort=updatedAt` with `updatedAtGe` and `deleted=include` walks the changes, oldest first.
+A deleted conversation comes as a tombstone, which has a `deletedAt`: drop the `_id` from the copy.
+Reads are eventually consistent: begin each round a minute before the newest `updatedAt` that you
+have seen, or before the last round began if that is earlier, and tell repetitions by `_id`. Sync
+without `agentId` and `pathwayId`: what leaves a filter is not reported, neither its change nor its
+deletion. Tombstones last 90 days: after a longer time away, list anew. A late write with an older
+`updatedAt` does not show up, nor does what an operator purges: from time to time compare the `_id`
+and `updatedAt` of a whole list (`messages=none`) with yours.
 
 **Saving bytes.** Send `Accept-Encoding: zstd, gzip`. Keep the `ETag`, and send it as
 `If-None-Match`: as long as nothing changed, the answer is a 304 without a body."""
 
 _SCHEMAS = ("Conversation", "Customer", "Message")
+_TOMBSTONE = {
+    "type": "object",
+    "description": "What is left of a deleted conversation for 90 days; listed with "
+    "`deleted=include` only.",
+    "properties": {
+        "_id": {
+            "type": "string",
+            "pattern": ID,
+            "description": "The unique identifier of the deleted conversation.",
+        },
+        "updatedAt": {
+            "type": "string",
+            "format": "date-time",
+            "description": "Equals `deletedAt`: its place in the order, and for filters.",
+        },
+        "deletedAt": {
+            "type": "string",
+            "format": "date-time",
+            "description": "The timestamp when the conversation was deleted. "
+            "No conversation has this field.",
+        },
+    },
+    "required": ["_id", "updatedAt", "deletedAt"],
+}
 _EXAMPLES = {
     "limit": 100,
     "agentId": demo.DOCUMENTED["agentId"],
@@ -81,6 +108,7 @@ _EXAMPLES = {
     "updatedAtLt": "2025-01-01T00:00:00+01:00",
     "sort": "-updatedAt",
     "messages": "last",
+    "deleted": "include",
 }
 _IF_NONE_MATCH = {
     "name": "If-None-Match",
@@ -96,8 +124,8 @@ def document() -> dict[str, Any]:
     """The OpenAPI document of the code as it is."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     template = "#/components/schemas/{model}"
-    listed = TypeAdapter(list[Conversation]).json_schema(ref_template=template)
-    schemas = listed.pop("$defs")
+    schemas = TypeAdapter(list[Conversation]).json_schema(ref_template=template)["$defs"]
+    shapes = [{"$ref": template.format(model=name)} for name in ("Conversation", "Tombstone")]
     return {
         "openapi": "3.1.0",
         "info": {
@@ -108,9 +136,12 @@ def document() -> dict[str, Any]:
         "servers": _SERVERS,
         "security": [{"apiKey": []}],
         "tags": [_TAG],
-        "paths": {PATH: {"get": _operation(_plain(listed))}},
+        "paths": {PATH: {"get": _operation({"type": "array", "items": {"oneOf": shapes}})}},
         "components": {
-            "schemas": {name: _plain(schemas[name]) for name in _SCHEMAS},
+            "schemas": {
+                **{name: _plain(schemas[name]) for name in _SCHEMAS},
+                "Tombstone": _TOMBSTONE,
+            },
             "securitySchemes": {"apiKey": _API_KEY},
         },
     }

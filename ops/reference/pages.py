@@ -63,6 +63,8 @@ def _operation_page(document: Mapping[str, Any]) -> str:
         f"{listed['description']} The response body is an array of the following fields, "
         "in this order; a conversation has no others.",
         _table(("field", "type", "meaning"), _fields(schemas, "Conversation")),
+        "With `deleted=include`, a deleted conversation comes as a tombstone:",
+        _table(("field", "type", "meaning"), _fields(schemas, "Tombstone")),
         "### Response headers",
         _table(("header", "comes with", "meaning"), _response_headers(operation["responses"])),
         "### Example",

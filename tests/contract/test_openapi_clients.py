@@ -7,13 +7,20 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from threading import Event
 
 import pytest
 
+from domain.conversation import Conversation
 from ops.local import server
 from ops.local.demo import BUSY_COUNT, KEYS
 from ops.local.docs_site import DOCS
+from ops.local.environment import environment
 from ops.local.server import LocalApi
+from ops.tables.conversations import StoredConversations
+from storage.dynamodb import client
+from storage.layout import pack
+from tests.support.api import conversation
 from tests.support.needs import executable
 
 HERE = Path(__file__).parent
@@ -23,6 +30,14 @@ TOOLS = HERE / "node_modules" / ".bin"
 @pytest.fixture(scope="module")
 def local() -> Iterator[LocalApi]:
     with server.running() as api:
+        with environment(api.environment):
+            name = os.environ["CONVERSATIONS_TABLE"]
+            table = StoredConversations(client(), name, Event(), partiql=False)
+            given = Conversation.model_validate(conversation(id="deleted"))
+            for workspace in KEYS[0].workspaces:
+                item = pack(workspace, given)
+                table.put([item])
+                table.delete(item)
         yield api
 
 
@@ -70,6 +85,10 @@ def test_a_generated_typescript_client_lists_and_pages_through_the_demo_data(
     run(str(TOOLS / "tsc"), cwd=tmp_path)
     found = json.loads(run(node, "client.js", local.url, KEYS[0].key, cwd=tmp_path))
     messages = found.pop("messages")
+    (tombstone,) = found.pop("deleted")
+    assert tombstone == dict.fromkeys(("updatedAt", "deletedAt"), tombstone["deletedAt"]) | {
+        "_id": "deleted"
+    }
     assert found == {
         "count": BUSY_COUNT,
         "sizes": [200, 200, 100],

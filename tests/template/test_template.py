@@ -15,6 +15,8 @@ import pytest
 from botocore.loaders import Loader
 from cfnlint.api import ManualArgs, lint  # type: ignore[import-untyped]  # it ships no types
 
+from storage import layout
+
 Json = dict[str, Any]
 
 ROOT = Path(__file__).parents[2]
@@ -458,6 +460,18 @@ def test_the_conversations_are_keyed_and_indexed_as_designed(template: Json) -> 
     assert index["Projection"] == {"ProjectionType": "ALL"}
     types = {one["AttributeName"]: one["AttributeType"] for one in table["AttributeDefinitions"]}
     assert types == {"pk": "S", "sk": "S", "updatedKey": "S"}
+
+
+def test_tombstones_expire_and_keys_do_not(template: Json) -> None:
+    tables = of_type(template, "AWS::DynamoDB::Table")
+    conversations, api_keys = tables["ConversationsTable"], tables["ApiKeysTable"]
+    item = layout.bury({"pk": {"S": "w#u"}, "sk": {"S": "2024-12-01T08:45:00.000Z#c"}}, now=0)
+    time_to_live = conversations["TimeToLiveSpecification"]
+    assert time_to_live == {"AttributeName": "expiresAt", "Enabled": True}
+    assert item[time_to_live["AttributeName"]] == {"N": str(90 * 86_400)}
+    assert (
+        "TimeToLiveSpecification" not in api_keys
+    )  # their `expiresAt` is a text, and they are kept
 
 
 def test_the_api_keys_are_keyed_by_their_hash(template: Json) -> None:
