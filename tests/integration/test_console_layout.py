@@ -6,15 +6,18 @@ import re
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
+from domain import timestamp
 from ops.local import server
 from ops.local.demo import KEYS
 from ops.local.environment import environment
+from storage import layout
 from storage.dynamodb import client
 from tests.support.api import conversation
 from tests.support.needs import executable
@@ -24,10 +27,11 @@ NODE = shutil.which("node")
 Put = Callable[..., subprocess.CompletedProcess[str]]
 
 
-def test_the_page_shows_the_example_that_is_tested() -> None:
+def test_the_page_shows_the_examples_that_are_tested() -> None:
     page = (EXAMPLES.parent / "docs" / "item-layout.md").read_text("utf-8")
-    example = (EXAMPLES / "put-conversation.mjs").read_text("utf-8")
-    assert f"```js\n{example}```" in page
+    for name in ("put-conversation.mjs", "delete-conversation.mjs"):
+        example = (EXAMPLES / name).read_text("utf-8")
+        assert f"```js\n{example}```" in page
 
 
 def test_the_example_s_lock_names_no_address() -> None:
@@ -60,6 +64,22 @@ def put(local: server.LocalApi) -> Put:
         )
 
     return run
+
+
+def delete(
+    local: server.LocalApi, given: dict[str, Any], *, user: str = ""
+) -> subprocess.CompletedProcess[str]:
+    """Runs the example that deletes."""
+    variables = {name: value for name, value in local.environment.items() if value is not None}
+    arguments = ("demo-mine", user or given["userId"], given["_id"], given["createdAt"])
+    return subprocess.run(
+        [str(NODE), str(EXAMPLES / "delete-conversation.mjs"), *arguments],
+        env={**os.environ, **variables},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
 
 
 def served(local: server.LocalApi, **query: str) -> list[Any]:
@@ -176,3 +196,48 @@ def test_node_refuses_what_would_forge_a_key(put: Put) -> None:
     for forged in (conversation(id="a#b"), conversation(userId="a#b"), conversation(id="")):
         assert "malformed _id or userId" in put(json.dumps(forged)).stderr
     assert "malformed workspace id" in put(json.dumps(conversation()), "a#b").stderr
+
+
+def test_node_deletes_with_a_tombstone_as_the_console_does(
+    local: server.LocalApi, put: Put
+) -> None:
+    times = {"createdAt": "2024-12-01T09:45:00.5+01:00", "agentId": "deleted by node"}
+    given = conversation(id="to delete", **times)
+    assert put(json.dumps(given)).stdout == "stored\n"
+    began = timestamp.now()
+    for _ in range(2):  # the second time, nothing is written
+        assert delete(local, given).stdout == "deleted\n"
+        (listed,) = served(local, agentId="deleted by node", deleted="include")
+        assert served(local, agentId="deleted by node") == []
+    at = listed["deletedAt"]
+    assert listed == {"_id": "to delete", "updatedAt": at, "deletedAt": at}
+    assert began <= at <= timestamp.now()
+    with environment(local.environment):
+        key = {
+            "pk": {"S": f"demo-mine#{given['userId']}"},
+            "sk": {"S": "2024-12-01T08:45:00.500Z#to delete"},
+        }
+        item = client().get_item(TableName=os.environ["CONVERSATIONS_TABLE"], Key=key)["Item"]
+    deleted = datetime.fromisoformat(at).timestamp()
+    assert item == layout.bury({**key, **item, "updatedKey": {"S": ""}}, deleted)
+
+
+def test_node_never_lets_the_order_run_backwards_and_brings_back_what_is_newer(
+    local: server.LocalApi, put: Put
+) -> None:
+    future = conversation(id="future", agentId="future", updatedAt="2999-01-01T00:00:00.1239Z")
+    put(json.dumps(future))
+    assert delete(local, future).stdout == "deleted\n"
+    (listed,) = served(local, agentId="future", deleted="include")
+    assert listed["deletedAt"] == "2999-01-01T00:00:00.124Z"
+    assert put(json.dumps(future)).stdout.startswith("not stored")
+    newer = future | {"updatedAt": "2999-01-01T00:00:00.125Z"}
+    assert put(json.dumps(newer)).stdout == "stored\n"
+    assert served(local, agentId="future", deleted="include") == [newer]
+
+
+def test_node_makes_no_tombstone_of_nothing(local: server.LocalApi) -> None:
+    before = served(local, deleted="include")
+    assert delete(local, conversation(id="never there")).stdout == "deleted\n"
+    assert served(local, deleted="include") == before
+    assert "malformed _id or userId" in delete(local, conversation(), user="a#b").stderr
