@@ -3,7 +3,6 @@
 import json
 import re
 import secrets
-from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -16,7 +15,15 @@ from domain.api_key import ApiKey
 from domain.errors import StoreError
 from domain.timestamp import now, to_instant
 from ops.console.errors import NOTHING_MATCHED, fail, warn
-from ops.console.options import Json, OfUser, Tables, User, with_tables, workspace_id
+from ops.console.options import (
+    Json,
+    OfUser,
+    Tables,
+    User,
+    print_rows,
+    with_tables,
+    workspace_id,
+)
 
 app = typer.Typer(
     rich_markup_mode=None,
@@ -25,7 +32,6 @@ app = typer.Typer(
     A key identifies one user, and grants workspaces. Only its hash is stored, so it is shown once.
     The API may go by what it knew of a key for 60 seconds more.""",
 )
-_STATE = 2  # its column
 _UNITS = {"m": "minutes", "h": "hours", "d": "days"}
 
 KeyId = Annotated[
@@ -78,10 +84,9 @@ def list_keys(
     keys = [key for key in tables.issued_keys() if user in (None, key.user_id)]
     keys.sort(key=lambda key: (key.user_id, key.created_at, key.key_id))
     if as_json:
-        print(json.dumps([_to_json(key) for key in keys], indent=2))
-        return
-    if keys:
-        _print_table(keys)
+        print_rows([_to_json(key) for key in keys], as_json=True)
+    elif keys:
+        print_rows([*map(_to_row, keys)], as_json=False, colours=[*map(_colour, keys)])
     else:
         typer.echo("There are no keys" + (f" of user {user}." if user else "."), err=True)
 
@@ -271,15 +276,11 @@ def _colour(key: ApiKey) -> str:
     return "red" if key.revoked_at else "yellow"
 
 
-def _print_table(keys: Sequence[ApiKey]) -> None:
-    rows = [("KEY_ID", "CREATED", "STATE", "USER", "WORKSPACES")]
-    for key in keys:
-        workspaces = ",".join(sorted(key.workspace_ids))
-        created = key.created_at[:10]
-        rows.append((key.key_id, created, _state(key), key.user_id, workspaces))
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    colours = [None, *map(_colour, keys)]
-    for row, colour in zip(rows, colours, strict=True):
-        cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]
-        cells[_STATE] = typer.style(cells[_STATE], fg=colour)
-        typer.echo("  ".join(cells).rstrip())
+def _to_row(key: ApiKey) -> dict[str, str]:
+    return {
+        "keyId": key.key_id,
+        "created": key.created_at[:10],
+        "state": _state(key),
+        "userId": key.user_id,
+        "workspaces": ",".join(sorted(key.workspace_ids)),
+    }

@@ -10,7 +10,7 @@ from ops.console.errors import counted, fail, show_error
 from ops.console.options import WORKSPACE, Json, Tables, with_tables
 
 if TYPE_CHECKING:
-    from ops.console.loading import Summary, Write
+    from ops.console.writer import Summary, Write
 
 _SHOWN_REASONS = 3
 

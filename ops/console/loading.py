@@ -2,14 +2,11 @@
 
 import re
 import time
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import nullcontext, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
@@ -19,27 +16,15 @@ from domain.errors import ConversationTooLargeError, StoreError
 from ops.console.errors import explain
 from ops.console.extended_json import MalformedValueError, plain
 from ops.console.progress import Progressing, Stop
-from ops.console.records import (
-    STDIN,
-    Record,
-    UnreadableFileError,
-    opened,
-    read,
-)
+from ops.console.records import Record, UnreadableFileError, opened, read
 from ops.console.rejects import Rejects
-from ops.tables.aws import THREADS
-from ops.tables.conversations import BATCH_ITEMS, Written
+from ops.console.writer import Summary, Write, Writer
 from storage import layout
 
 if TYPE_CHECKING:
     from ops.console.options import Tables
     from storage.layout import Item
 
-Write = Callable[[Sequence["Item"]], Written]
-"""Stores items of different keys, unless something newer is there."""
-
-_BATCH_BYTES = 1_000_000  # with what waits for a thread, 24 MB of items at most
-_WAITING_BATCHES = THREADS + 8
 _SHOWN_REASONS = 3
 _VARIABLE = re.compile(r"(?<=The conversation ).+(?= takes)|\d[\d,]*")  # in a reject's reason
 _GO_ON = "The same command goes on from here."
@@ -54,48 +39,6 @@ class UnloadableError(ValueError):
 
 class StrictError(Exception):
     """A record was rejected, and none may be."""
-
-
-@dataclass
-class Summary:
-    """What became of a file's records.
-
-    Attributes:
-        late: how many of those loaded are older than what sync clients look at again.
-        skipped: of which the same or a newer state was stored already.
-        deleted: which have been deleted since.
-        rejects: the file that holds the rejected ones; `None` if there are none.
-        reasons: how often each reason of a reject occurred, whatever its numbers and ids were.
-        left_out: how often each field was left out that conversations do not have.
-        problem: why the rest of the file could not be read or stored; empty if it could.
-    """
-
-    file: Path
-    loaded: int = 0
-    late: int = 0
-    skipped: int = 0
-    deleted: int = 0
-    rejected: int = 0
-    rejects: Path | None = None
-    reasons: Counter[str] = field(default_factory=Counter)
-    left_out: Counter[str] = field(default_factory=Counter)
-    problem: str = ""
-    seconds: float = 0.0
-
-    @property
-    def name(self) -> str:
-        """The file's name as the operator reads it."""
-        return "stdin" if self.file == STDIN else str(self.file)
-
-    @property
-    def size(self) -> int:
-        """The file's size in bytes; 0 if it has none."""
-        return 0 if self.file == STDIN else self.file.stat().st_size
-
-    @property
-    def records(self) -> int:
-        """How many records have been dealt with."""
-        return self.loaded + self.skipped + self.deleted + self.rejected
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,7 +71,7 @@ class Loader:
             opened(summary.file) as (stream, position),
             Progressing(summary.name, summary.size, "record") as progress,
             Rejects(Path(summary.name)) as rejects,
-            _Writer(self.write, summary) as writer,
+            Writer(self.write, summary) as writer,
         ):
             for record in stop.between(read(stream)):
                 try:
@@ -194,72 +137,6 @@ def _words(kind: str, message: str) -> str:
     if kind == "missing":
         return "is missing"
     return message.removeprefix("Value error, ").replace("Input should", "should", 1)
-
-
-class _Writer:
-    """Writes items in batches, by many threads. The end of its `with` block waits for them.
-
-    Two items of one key are never under way at once, so that the later one meets the earlier.
-    """
-
-    def __init__(self, write: Write | None, summary: Summary) -> None:
-        self._write = write
-        self._summary = summary
-        self._batch: dict[tuple[str, str], Item] = {}
-        self._bytes = 0
-        self._waiting: deque[tuple[Future[Written], set[tuple[str, str]]]] = deque()
-        self._keys: set[tuple[str, str]] = set()
-        self._pool = ThreadPoolExecutor(THREADS)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, _error: object, _traceback: TracebackType | None
-    ) -> None:
-        if kind and issubclass(kind, StoreError):
-            self._pool.shutdown(cancel_futures=True)
-            return
-        try:
-            # After Ctrl-C nothing is tried again: what DynamoDB throttles now stays undone.
-            with suppress(StoreError) if kind else nullcontext():
-                self._finish_all()
-        finally:
-            self._pool.shutdown(cancel_futures=True)
-
-    def add(self, item: "Item") -> None:
-        if not self._write:
-            self._summary.loaded += 1
-            return
-        key = layout.key_values(item)
-        if key in self._keys:
-            self._finish_all()
-        self._batch[key] = item
-        self._keys.add(key)
-        self._bytes += layout.stored_bytes(item)
-        if len(self._batch) == BATCH_ITEMS or self._bytes > _BATCH_BYTES:
-            self._begin(self._write)
-
-    def _begin(self, write: Write) -> None:
-        self._waiting.append((self._pool.submit(write, [*self._batch.values()]), {*self._batch}))
-        self._batch, self._bytes = {}, 0
-        if len(self._waiting) > _WAITING_BATCHES:
-            self._finish()
-
-    def _finish(self) -> None:
-        future, keys = self._waiting.popleft()
-        written = future.result()
-        self._summary.loaded += written.stored
-        self._summary.late += written.late
-        self._summary.deleted += written.deleted
-        self._summary.skipped += len(keys) - written.stored - written.deleted
-        self._keys -= keys
-
-    def _finish_all(self) -> None:
-        if self._batch and self._write:
-            self._begin(self._write)
-        while self._waiting:
-            self._finish()
 
 
 def load(

@@ -1,10 +1,12 @@
 """The options that commands share, and the tables that they name."""
 
 import inspect
+import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, wraps
+from itertools import zip_longest
 from threading import Event
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -195,3 +197,16 @@ def with_tables(command: Callable[..., None]) -> Callable[..., None]:
     ]
     run.__signature__ = signature.replace(parameters=[*kept, *added])  # type: ignore[attr-defined]
     return run
+
+
+def print_rows(
+    rows: Sequence[Mapping[str, object]], *, as_json: bool, colours: Sequence[str | None] = ()
+) -> None:
+    """Print rows, which have the same names, as JSON or as a table with a line in each colour."""
+    if as_json:
+        print(json.dumps(rows, indent=2))
+    elif rows:
+        cells = [[*rows[0]], *([str(value) for value in row.values()] for row in rows)]
+        widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+        for line, colour in zip_longest(cells, [None, *colours]):
+            typer.secho("  ".join(map(str.ljust, line, widths)).rstrip(), fg=colour)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ops.console.errors import NOTHING_MATCHED, counted, fail, show_error
-from ops.console.options import Json, Tables, with_tables
+from ops.console.options import Json, Tables, print_rows, with_tables
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.type_defs import QueryOutputTypeDef, ScanOutputTypeDef
@@ -185,14 +185,3 @@ def _print_arguments(found: list[dict[str, Any]]) -> None:
             for id_ in all_ids[start : start + _IDS_A_LINE]:
                 words += ["--id", id_]
             print(shlex.join(words))
-
-
-def print_rows(rows: list[dict[str, Any]], *, as_json: bool) -> None:
-    """Print rows with the same names, as JSON or as a table."""
-    if as_json:
-        print(json.dumps(rows, indent=2))
-    elif rows:
-        cells = [[*rows[0]], *([str(value) for value in row.values()] for row in rows)]
-        widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-        for line in cells:
-            print("  ".join(map(str.ljust, line, widths)).rstrip())
