@@ -3,17 +3,23 @@
 import json
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from typing import Any, cast
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from domain.api_key import generate, hash_of
 from domain.conversation import Conversation
 from domain.errors import StoreError
 from handlers import authorize
 from storage import layout
+from storage.dynamodb import client
+from storage.reader import Reader, reader
 from tests.support.api import DOCUMENTED, DOCUMENTED_USER, EVENTS, Api, Context, conversation
+from tests.support.tables import served_dynamodb
 from tests.support.wire import Fault, Sent, Wire, body_of, whole, wire
 
 KEY, OTHER_KEY = generate(), generate()
@@ -206,3 +212,65 @@ print(json.dumps([handler(event, Context()), [*sys.modules]]))
     heavy = {module.partition(".")[0] for module in modules if module != "botocore"}
     assert not heavy & {"boto3", "botocore", "s3transfer", "urllib3"}
     assert dynamodb.by == ["reader"]
+
+
+TYPED = st.recursive(
+    st.one_of(
+        st.builds(lambda text: {"S": text}, st.text(max_size=5)),
+        st.builds(lambda number: {"N": str(number)}, st.integers(-(10**9), 10**9)),
+        st.builds(lambda content: {"B": content}, st.binary(min_size=1, max_size=9)),
+        st.builds(lambda many: {"BS": sorted(many)}, st.sets(st.binary(min_size=1), min_size=1)),
+        st.builds(
+            lambda many: {"SS": sorted(many)}, st.sets(st.text("ab", min_size=1), min_size=1)
+        ),
+        st.sampled_from([{"NULL": True}, {"BOOL": False}]),
+    ),
+    lambda inner: st.one_of(
+        st.builds(lambda values: {"L": values}, st.lists(inner, max_size=3)),
+        st.builds(
+            lambda values: {"M": values},
+            st.dictionaries(st.sampled_from(["B", "BS", "S", "x"]), inner, max_size=3),
+        ),
+    ),
+    max_leaves=6,
+)
+ITEMS = st.lists(
+    st.dictionaries(st.sampled_from(["B", "S", "document", "x"]), TYPED, max_size=3), max_size=5
+)
+
+
+@pytest.fixture
+def server() -> Iterator[str]:
+    """moto's server, with a table in it."""
+    with served_dynamodb() as address:
+        yield address
+
+
+@settings(max_examples=20)
+@given(items=ITEMS)
+def test_answers_are_those_of_boto3(server: str, items: list[dict[str, Any]]) -> None:
+    assert server
+    store: Any = client()
+    short = reader.__wrapped__(pytest.fail)
+    assert isinstance(short, Reader)
+    partition = f"p{time.monotonic_ns()}"
+    for number, item in enumerate(items):
+        keys = {"pk": {"S": partition}, "sk": {"S": str(number)}}
+        store.put_item(TableName="ConversationsTable", Item=item | keys)
+    question: dict[str, Any] = {
+        "TableName": "ConversationsTable",
+        "KeyConditionExpression": "pk = :pk",
+        "ExpressionAttributeValues": {":pk": {"S": partition}},
+        "Limit": 3,
+    }
+    expected = store.query(**question)
+    del expected["ResponseMetadata"]
+    assert short.query(**question) == expected
+    key = {
+        "TableName": "ConversationsTable",
+        "Key": {"pk": {"S": partition}, "sk": {"S": "0"}},
+        "ReturnConsumedCapacity": "TOTAL",
+    }
+    expected = store.get_item(**key)
+    del expected["ResponseMetadata"]
+    assert short.get_item(**key) == expected

@@ -25,12 +25,10 @@ from botocore.credentials import Credentials
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from domain.errors import StoreUnavailableError
 from storage import reader as module
-from storage.dynamodb import client, store_errors
+from storage.dynamodb import store_errors
 from storage.reader import Reader, sign
 
 QUERY: dict[str, Any] = {"TableName": "Table", "KeyConditionExpression": "pk = :pk"}
@@ -461,65 +459,3 @@ def test_signatures_are_those_of_botocore() -> None:
         headers["host"] = host
         scope = f"{headers['x-amz-date'][:8]}/{region}/dynamodb/aws4_request"
         assert sign(headers, body, scope, key_id, secret) == expected
-
-
-TYPED = st.recursive(
-    st.one_of(
-        st.builds(lambda text: {"S": text}, st.text(max_size=5)),
-        st.builds(lambda number: {"N": str(number)}, st.integers(-(10**9), 10**9)),
-        st.builds(lambda content: {"B": content}, st.binary(min_size=1, max_size=9)),
-        st.builds(lambda one: {"BS": sorted(one)}, st.sets(st.binary(min_size=1), min_size=1)),
-        st.builds(lambda one: {"SS": sorted(one)}, st.sets(st.text("ab", min_size=1), min_size=1)),
-        st.sampled_from([{"NULL": True}, {"BOOL": False}]),
-    ),
-    lambda inner: st.one_of(
-        st.builds(lambda values: {"L": values}, st.lists(inner, max_size=3)),
-        st.builds(
-            lambda values: {"M": values},
-            st.dictionaries(st.sampled_from(["B", "BS", "S", "x"]), inner, max_size=3),
-        ),
-    ),
-    max_leaves=6,
-)
-ITEMS = st.lists(
-    st.dictionaries(st.sampled_from(["B", "S", "document", "x"]), TYPED, max_size=3), max_size=5
-)
-
-
-@pytest.fixture
-def server() -> Iterator[str]:
-    """moto's server, with a table in it."""
-    from tests.support.tables import served_dynamodb
-
-    with served_dynamodb() as address:
-        yield address
-
-
-@settings(max_examples=20)
-@given(items=ITEMS)
-def test_answers_are_those_of_boto3(server: str, items: list[dict[str, Any]]) -> None:
-    assert server
-    store: Any = client()
-    reader = module.reader.__wrapped__(pytest.fail)
-    assert isinstance(reader, Reader)
-    partition = f"p{time.monotonic_ns()}"
-    for number, item in enumerate(items):
-        keys = {"pk": {"S": partition}, "sk": {"S": str(number)}}
-        store.put_item(TableName="ConversationsTable", Item=item | keys)
-    question: dict[str, Any] = {
-        "TableName": "ConversationsTable",
-        "KeyConditionExpression": "pk = :pk",
-        "ExpressionAttributeValues": {":pk": {"S": partition}},
-        "Limit": 3,
-    }
-    expected = store.query(**question)
-    del expected["ResponseMetadata"]
-    assert reader.query(**question) == expected
-    key = {
-        "TableName": "ConversationsTable",
-        "Key": {"pk": {"S": partition}, "sk": {"S": "0"}},
-        "ReturnConsumedCapacity": "TOTAL",
-    }
-    expected = store.get_item(**key)
-    del expected["ResponseMetadata"]
-    assert reader.get_item(**key) == expected
