@@ -23,7 +23,7 @@ from storage.conversations import ConversationTable
 from storage.dynamodb import client
 from tests.support.api import conversation
 from tests.support.needs import executable
-from tests.support.tables import put
+from tests.support.tables import bury, put
 
 GUIDES = (DOCS / "guides.md").read_text()
 SECTIONS = re.findall("^## (.+)$", GUIDES, re.MULTILINE)
@@ -183,6 +183,10 @@ def test_a_copy_is_kept_in_sync(place: Place, mine: Any, language: str) -> None:
     new = mine(id="old", agentId="changed", updatedAt=now)
     state = called(language, "Sync", SYNC, place, state)
     assert dict(state["copy"]) == {"old": new, "future": future}
+    table = ConversationTable(client(), os.environ["CONVERSATIONS_TABLE"])
+    for made in (new, conversation(id="never seen")):
+        bury(table, made, at=datetime.now(UTC).isoformat(), workspace="demo-mine")
+    assert dict(called(language, "Sync", SYNC, place, state)["copy"]) == {"future": future}
 
 
 @pytest.mark.parametrize("language", LANGUAGES)

@@ -16,7 +16,7 @@ from ops.local.docs_site import DOCS
 from storage.conversations import ConversationTable
 from tests.support.api import Api, conversation
 from tests.support.budget import examples
-from tests.support.tables import embedded_dynamodb, put
+from tests.support.tables import bury, embedded_dynamodb, put
 
 GUIDES = DOCS / "guides.md"
 START = datetime(2024, 12, 1, tzinfo=UTC)
@@ -82,7 +82,7 @@ def over_http(api: Api) -> httpx.Client:
 
 @settings(max_examples=examples(15))
 @given(st.integers(0, 2**32), st.integers(1, 3))
-def test_the_loop_of_the_guides_misses_no_update(seed: int, page: int) -> None:
+def test_the_loop_of_the_guides_misses_no_update_and_no_deletion(seed: int, page: int) -> None:
     random = Random(seed)
     with embedded_dynamodb() as dynamodb, pytest.MonkeyPatch.context() as patch:
         lagging = LaggingIndex(dynamodb)
@@ -96,8 +96,10 @@ def test_the_loop_of_the_guides_misses_no_update(seed: int, page: int) -> None:
             lagging.clock += timedelta(seconds=random.choice([0, 1, 3]))
             now = lagging.clock.isoformat().replace("+00:00", "Z")
             id_ = f"c{random.randrange(8)}"
-            made = truth.get(id_) or conversation(id=id_, createdAt=now)
-            truth[id_] = made | {"updatedAt": now, "agentId": str(random.random())}
+            if id_ in truth and random.random() < 0.3:
+                bury(table, truth.pop(id_), at=now)
+                return
+            truth[id_] = conversation(id=id_, updatedAt=now, agentId=str(random.random()))
             put(table, truth[id_])
 
         api = Api()
