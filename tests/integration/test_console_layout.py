@@ -213,7 +213,7 @@ def test_node_deletes_with_a_tombstone_as_the_console_does(
     assert listed == {"_id": "to delete", "updatedAt": at, "deletedAt": at}
     assert began <= at <= timestamp.now()
     with environment(local.environment):
-        key = {
+        key: Any = {
             "pk": {"S": f"demo-mine#{given['userId']}"},
             "sk": {"S": "2024-12-01T08:45:00.500Z#to delete"},
         }
