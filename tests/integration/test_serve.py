@@ -416,7 +416,7 @@ def test_a_port_that_cannot_be_used_is_one_clear_line(monkeypatch: pytest.Monkey
     monkeypatch.setattr(socket, "create_server", refuse)
     done = CliRunner().invoke(app, ["serve", "--port", "80"])
     assert (done.exit_code, done.stdout) == (2, "")
-    assert done.stderr == "Port 80 cannot be used (Permission denied). Choose another.\n"
+    assert done.stderr == "error: Port 80 cannot be used (Permission denied). Choose another.\n"
 
 
 def test_a_share_of_the_requests_fails_with_the_row_of_the_error_table(
