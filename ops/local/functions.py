@@ -128,6 +128,11 @@ class Functions:
         sys.stderr.write(self._printed.getvalue())
 
 
+def notice(text: str, colour: str | None = None) -> None:
+    """Print on stderr, in colour on a terminal unless `NO_COLOR` is set."""
+    typer.secho(text, err=True, fg=colour, color=False if os.environ.get("NO_COLOR") else None)
+
+
 class _Code:
     """The handlers under `src`, imported anew when a file there has changed.
 
@@ -153,7 +158,7 @@ class _Code:
         if state != self._state:
             edited = {self._shown(file) for file, _ in state.items() ^ self._state.items()}
             if self._state:
-                typer.secho(f"reloaded: {', '.join(sorted(edited))}", err=True, fg="cyan")
+                notice(f"reloaded: {', '.join(sorted(edited))}", "cyan")
             self._state, self._modules, self._handlers = state, {}, {}
             self._reported.clear()
         if path not in self._handlers:
@@ -180,7 +185,7 @@ class _Code:
         if message not in self._reported:
             self._reported.add(message)
             shown = "".join(traceback.format_exception(error, limit=limit))
-            typer.secho(shown, err=True, fg="red", nl=False)
+            notice(shown.rstrip(), "red")
         return CodeError(message)
 
     def _shown(self, file: Path) -> str:

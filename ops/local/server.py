@@ -24,7 +24,7 @@ from ops.local import demo, docs_site, template
 from ops.local.dynamodb import demo_data
 from ops.local.environment import PARTIQL, Variables
 from ops.local.events import Request
-from ops.local.functions import SRC, Functions
+from ops.local.functions import SRC, Functions, notice
 from ops.local.gateway import MAX_REQUEST_BYTES, CodeError, Failures, Gateway, Response
 from ops.local.ports import HOST, listen
 from ops.local.template import ENDPOINT
@@ -196,9 +196,9 @@ def _log(request: str, response: Response, seconds: float) -> None:
         status += " " + json.loads(response.body)["error"]["code"]
     shown = quote(_KEY.sub("tk_...", request), safe=string.punctuation + " ")
     time_of_day = typer.style(time.strftime("%H:%M:%S"), dim=True)
-    request_id = typer.style(headers.get("x-request-id", ""), dim=True)
-    line = f"{time_of_day} {shown} {status} {1000 * seconds:.0f} ms {request_id}"
-    typer.echo(line.rstrip(), err=True, color=False if os.environ.get("NO_COLOR") else None)
+    request_id = headers.get("x-request-id")  # not of the reference
+    last = " " + typer.style(request_id, dim=True) if request_id else ""
+    notice(f"{time_of_day} {shown} {status} {1000 * seconds:.0f} ms{last}")
 
 
 def banner(api: LocalApi, port: int = 0) -> str:

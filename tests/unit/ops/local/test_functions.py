@@ -10,7 +10,7 @@ import pytest
 
 import domain.caller
 from ops.local import debugger, template
-from ops.local.functions import Context, Functions
+from ops.local.functions import Context, Functions, notice
 from ops.local.gateway import CodeError, FunctionError
 
 FUNCTION = replace(
@@ -91,6 +91,18 @@ def test_code_that_does_not_load_says_where_and_is_printed_once(
     write(src, "return 1")
     assert subject.invoke("F", {}) == 1
     assert capsys.readouterr().err == "reloaded: src/handlers/f.py\n"
+
+
+def test_notices_are_plain_where_no_color_is_wanted(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    notice("text", "red")
+    assert capsys.readouterr().err == "\x1b[31mtext\x1b[0m\n"
+    monkeypatch.setenv("NO_COLOR", "1")
+    notice("\x1b[2mtext\x1b[0m", "red")
+    assert capsys.readouterr().err == "text\n"
 
 
 def test_a_handler_that_is_missing_is_named(tmp_path: Path) -> None:
