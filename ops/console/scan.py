@@ -46,8 +46,8 @@ def scan(
     items, units = table.scan_cost()
     dollars = units * _DOLLARS_A_UNIT
     typer.echo(
-        f"This reads the whole table. When DynamoDB last counted, within six hours, it held "
-        f"{counted(items, 'item')}: {counted(units, 'read unit')}, "
+        f"This reads the whole table, by a count of DynamoDB that is up to six hours old: "
+        f"{counted(items, 'item')}, {counted(units, 'read unit')}, "
         f"{f'{dollars:,.2f}' if dollars >= _CENT else 'less than 0.01'} USD, "
         f"{timedelta(seconds=ceil(units / read_units))} at {read_units:,} units a second.",
         err=True,

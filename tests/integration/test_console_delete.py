@@ -168,7 +168,7 @@ def test_all_tombstones_of_the_table_go_after_the_cost_is_told(
     command = ("--purge", "--tombstones")
     declined = delete(*command, stdin="n\n")
     assert declined.exit_code == 1
-    assert "42 items: 1 read unit, less than 0.01 USD" in declined.stderr
+    assert "42 items, 1 read unit, less than 0.01 USD" in declined.stderr
     assert len(stored(dynamodb)) == 42
     assert "Purged 40 tombstones.\n" in delete(*command, stdin="y\n").stdout
     assert stored(dynamodb) == {"1": False, "2": False}
