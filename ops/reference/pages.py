@@ -111,8 +111,9 @@ def _index(document: Mapping[str, Any]) -> str:
 > `GET {openapi.PATH}`: fetch all conversations associated with the authenticated user.
 
 Send two headers, `x-api-key` and `x-workspace-id`. Without query parameters the answer is one JSON
-array with everything; with `limit` it is a page, and the `Link` header leads to the next. Errors
-are `application/problem+json`.
+array with everything; with `limit` it is a page, and the `Link` header leads to the next. To keep a
+copy, ask with `sort=updatedAt`, `updatedAtGe` and `deleted=include`, which lists tombstones of
+deleted conversations, too. Errors are `application/problem+json`.
 
 ## Docs
 
