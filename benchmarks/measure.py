@@ -22,7 +22,7 @@ else:
     from backports import zstd
 
 EVENTS = stacks.ROOT / "events"
-COLD_ROUNDS = 15
+COLD_ROUNDS = 21
 CLIENTS = {"": "", "gzip": "gzip, deflate", "zstd": "gzip, deflate, br, zstd"}
 """What a client sends as `Accept-Encoding`, by the best content coding that it reads.
 

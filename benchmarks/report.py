@@ -146,16 +146,19 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 def machine() -> str:
     """The machine and the versions, for people."""
-    cpu = re.search(r"model name\s*:\s*(.*)", Path("/proc/cpuinfo").read_text(encoding="utf-8"))
+    cpuinfo = Path("/proc/cpuinfo").read_text(encoding="utf-8")
+    cpu = re.search(r"model name\s*:\s*(.*)", cpuinfo)
+    sha = "with" if re.search(r"\bsha(_ni|2)\b", cpuinfo) else "without"  # x86-64, arm64
     lock = (stacks.ROOT / "requirements/bench.txt").read_text(encoding="utf-8")
     wanted = "aws-lambda-powertools|awslambdaric|boto3|pydantic|fastapi|mangum|orjson"
     versions = re.findall(rf"^({wanted})==(\S+)", lock, re.MULTILINE)
     listed = ", ".join(f"{name} {version}" for name, version in versions)
     node = _output("node", "--version") if stacks.has_node() else "none"
     python = _output(str(stacks.RUNTIME / "bin" / "python"), "--version")
-    processors = len(re.findall("^processor", Path("/proc/cpuinfo").read_text(), re.MULTILINE))
+    processors = len(re.findall("^processor", cpuinfo, re.MULTILINE))
     return (
-        f"{cpu[1] if cpu else platform.processor()}, {processors} processors, "
+        f"{cpu[1] if cpu else platform.processor()} {sha} SHA instructions, "
+        f"{processors} processors, "
         f"{platform.system()} {platform.release().split('-')[0]}; {python}, Node {node}; {listed}. "
         "CPU: median (quartiles) of the rounds; wall: median."
     )
