@@ -95,13 +95,15 @@ class Template:
         """The function that API Gateway would send the event to.
 
         Raises:
-            ValueError: none.
+            ValueError: it is neither an event of a route nor of the authorizer.
         """
         if event.get("type") == "REQUEST":
             return self.functions[self.api.authorizer.function]
         route = (event.get("httpMethod", ""), event.get("resource", ""))
         if route not in self.api.routes:
-            raise ValueError("it is no event of a route or of the authorizer of template.yaml")
+            raise ValueError(
+                "it is neither an event of a route nor of the authorizer of template.yaml"
+            )
         return self.functions[self.api.routes[route]]
 
 

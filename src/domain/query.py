@@ -27,9 +27,7 @@ class Rule:
 
 
 def _to_int(value: object) -> object:
-    if isinstance(value, str):
-        if not re.fullmatch("[0-9]{1,9}", value):
-            raise ValueError("decimal digits only")
+    if isinstance(value, str) and re.fullmatch("[0-9]{1,9}", value):
         return int(value)
     return value
 
@@ -59,7 +57,7 @@ class ConversationQuery(BaseModel):
     model_config = ConfigDict(frozen=True, alias_generator=to_camel, populate_by_name=True)
 
     limit: Annotated[
-        Annotated[int, Field(ge=1, le=1000), BeforeValidator(_to_int)] | _Absent,
+        Annotated[int, Field(ge=1, le=1000, strict=True), BeforeValidator(_to_int)] | _Absent,
         Rule("one whole number from 1 to 1000"),
     ] = Field(
         default=None,

@@ -27,7 +27,7 @@ def to_utc(text: str) -> str:
     try:
         moment = datetime.fromisoformat(text[:19] + match[3].upper()).astimezone(UTC)
     except (ValueError, OverflowError):
-        raise ValueError("must be a moment of the years 0001 to 9999") from None
+        raise ValueError("must be a date that exists, from the year 0001 to 9999 in UTC") from None
     if is_leap_second and (moment.hour, moment.minute) != (23, 59):
         raise ValueError("must be a second of the clock")
     return f"{moment.isoformat()[:19]}{match[2] or ''}Z"

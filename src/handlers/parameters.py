@@ -39,11 +39,15 @@ def query_of(event: Mapping[str, Any]) -> ConversationQuery:
     known = {name: values for name, values in given.items() if name in _RULES}
     for name, values in known.items():
         if len(values) != 1:
-            raise _wrong(name)
+            raise _wrong(name, f"was sent {len(values)} times; send it once")
     try:
         asked = ConversationQuery.model_validate({name: known[name][0] for name in known})
     except ValidationError as error:
-        raise _wrong(str(error.errors()[0]["loc"][0])) from None
+        wrong = error.errors()[0]
+        name = str(wrong["loc"][0])
+        # Only a timestamp has an error of its own: the spelling is right, the date does not exist.
+        said = wrong.get("ctx", {}).get("error") or f"must be {_RULES[name]}"
+        raise _wrong(name, str(said)) from None
     for name in given:
         if name not in _RULES:
             raise _unknown(name)
@@ -53,15 +57,19 @@ def query_of(event: Mapping[str, Any]) -> ConversationQuery:
     return asked
 
 
-def _wrong(name: str) -> RequestError:
+def _wrong(name: str, said: str) -> RequestError:
     code = "invalid_cursor" if name == "cursor" else "invalid_parameter"
-    return RequestError(code, f"The query parameter {name} must be {_RULES[name]}.")
+    return RequestError(code, f"The query parameter {name} {said}.")
 
 
 def _unknown(name: str) -> RequestError:
     # A longer name could be a key or a cursor that lost its parameter.
-    shown = f"query parameter {name}" if re.fullmatch(r"[\w.-]{1,24}", name) else "parameter"
-    return RequestError("unknown_parameter", f"There is no {shown}; there are {', '.join(_RULES)}.")
+    is_short = re.fullmatch(r"[\w.\[\]-]{1,24}", name)
+    shown = name if is_short else "with the name that was sent"
+    listed = ", ".join(_RULES)
+    return RequestError(
+        "unknown_parameter", f"There is no query parameter {shown}; there are {listed}."
+    )
 
 
 def require_one_api_key(event: Mapping[str, Any]) -> None:

@@ -9,6 +9,7 @@ from aws_lambda_powertools.event_handler.exceptions import ServiceError
 from aws_lambda_powertools.event_handler.openapi.exceptions import RequestValidationError
 from aws_lambda_powertools.metrics import MetricUnit
 
+from domain import query
 from domain.errors import (
     ConversationsError,
     InvalidCallerError,
@@ -65,25 +66,24 @@ PROBLEMS = {
         400,
         "The query parameter limit must be one whole number from 1 to 1000.",
         when="A header or query parameter is malformed, repeated, empty or out of range.",
-        what_to_do="Mend the parameter that the detail names. "
-        "Leave out what you have no value for: an empty one is an error too.",
+        what_to_do="Fix the parameter named in `detail`. Omit optional parameters instead of "
+        "sending them empty.",
     ),
     "unknown_parameter": Problem(
         400,
-        "There is no query parameter agentID; there are limit, cursor, agentId, pathwayId, "
-        "createdAtGe, createdAtLt, updatedAtGe, updatedAtLt, sort, messages.",
+        f"There is no query parameter agentID; there are {', '.join(query.rules())}.",
         when="The request carries a query parameter that does not exist.",
-        what_to_do="Mind the spelling, upper and lower case included. "
-        "A mistyped filter must never return everything, hence the error.",
+        what_to_do="Check the spelling, including upper and lower case. "
+        "Unknown parameters are errors so that a mistyped filter never returns everything.",
     ),
     "invalid_cursor": Problem(
         400,
         "The cursor is damaged, or belongs to another user, workspace, sort or filter. "
-        "Take it from the Link header, or begin again without one.",
+        "Take it from the Link header, or start again without one.",
         when="The cursor is damaged, or belongs to another caller, workspace, sort or filter.",
         what_to_do="Take the address from the `Link` header of the page before as it is, "
         "with a key of the same user. Only `limit` and `messages` may change. "
-        "Or begin anew, without `cursor`.",
+        "Or start again without `cursor`.",
     ),
     "bad_request": Problem(
         400,
@@ -99,7 +99,7 @@ PROBLEMS = {
     ),
     "unauthorized": Problem(
         401,
-        "The x-api-key header is missing or holds no valid API key.",
+        "The API key is missing or not valid. Send the API key in the x-api-key header.",
         when="There is no API key, or it is malformed, unknown, expired or revoked: "
         "one answer for all.",
         what_to_do="Send a valid key in the `x-api-key` header. Trying again does not help.",
@@ -138,7 +138,7 @@ PROBLEMS = {
     ),
     "rate_limit_exceeded": Problem(
         429,
-        "Too many requests. Try again after the seconds that Retry-After names.",
+        "Too many requests. Try again after the number of seconds in Retry-After.",
         when="More requests came than are allowed.",
         what_to_do="Wait as many seconds as `Retry-After` says, then try again. "
         "It can repeat: the rate is estimated.",
@@ -148,12 +148,12 @@ PROBLEMS = {
         "The request failed because of an error on the server.",
         when="A defect, or a stored conversation that cannot be read. "
         "It is never skipped, and its content never shown.",
-        what_to_do="Report it with the request id of `instance`.",
+        what_to_do="Report it with the request id in `instance`.",
     ),
     "store_unavailable": Problem(
         503,
-        "The conversations cannot be read at the moment. Try again after the "
-        "seconds that Retry-After names.",
+        "The conversations cannot be read at the moment. Try again after the number of seconds "
+        "in Retry-After.",
         when="The store throttles, times out or fails, or a part of the API before it.",
         what_to_do="Wait as many seconds as `Retry-After` says, then try again.",
     ),
