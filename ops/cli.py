@@ -176,11 +176,11 @@ def seed() -> None:
 
 @app.command()
 def openapi() -> None:
-    """Write docs/ anew from the code: the OpenAPI document, its Markdown, and llms.txt."""
+    """Write docs/reference/ and the generated tables of README.md and the contract."""
     from ops.reference import pages
 
     written = [file.name for file in pages.write()]
-    print(f"docs/: {', '.join(written)} written." if written else "docs/ is as the code says.")
+    print(f"Written: {', '.join(written)}." if written else "The reference is up to date.")
 
 
 @contextmanager

@@ -20,11 +20,7 @@ _TYPES = {
     ".md": "text/markdown; charset=utf-8",
     ".txt": "text/plain; charset=utf-8",
 }
-_MOVED = {"/docs/": "/docs", "/docs.md": "/docs/get-all-conversations.md"}
-_ALIASES = {
-    "/llms.txt": "llms.txt",
-    "/openapi.json": "openapi.json",
-}
+_MOVED = {"/": "/docs", "/docs/": "/docs", "/docs.md": "/docs/llms-full.txt"}
 # Whatever the script would like to fetch elsewhere, it does not.
 _POLICY = (
     "default-src 'self'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'; "
@@ -32,6 +28,8 @@ _POLICY = (
 )
 _CONFIGURATION = {
     "url": "/openapi.json",
+    # A request to a deployment would fail: its answers allow no other page to read them.
+    "servers": [{"url": LOCAL, "description": "The local API with demo data"}],
     "authentication": {
         "preferredSecurityScheme": "apiKey",
         "securitySchemes": {"apiKey": {"value": demo.KEYS[0].key}},
@@ -53,8 +51,16 @@ _PAGE = """\
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
-<title>Conversations</title>
-<link rel="icon" href="data:,">
+<title>Conversations API</title>
+<link rel="icon" href="data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg' \
+viewBox='0 0 16 16'%3E%3Cpath fill='%230d9488' d='M1 2h14v10H8l-4 3v-3H1z'/%3E%3C/svg%3E">
+<style>
+/* The tag's own title, beside that of its operation. */
+#reference .tag-section-container > .section { display: none }
+/* The headers first, since one of them is required. */
+.operation-details { display: flex; flex-direction: column }
+.operation-details > :has(.parameter-item .property-required) { order: -1 }
+</style>
 </head>
 <body>
 <div id="reference"></div>
@@ -69,27 +75,31 @@ def answer(request: Request) -> Response | None:
     """The documentation at the request's path; `None` where there is none."""
     if request.method not in ("GET", "HEAD"):
         return None
+    # The first server and the examples are this one, whatever the port.
+    here = f"{LOCAL.rpartition(':')[0]}:{request.port}".encode()
     if request.path == "/docs":
-        page = _PAGE.replace("CONFIGURATION", json.dumps(_CONFIGURATION))
-        return _response("text/html; charset=utf-8", page.encode(), _POLICY)
+        page = _PAGE.replace("CONFIGURATION", json.dumps(_CONFIGURATION)).encode()
+        return _response("text/html; charset=utf-8", page.replace(LOCAL.encode(), here), _POLICY)
     if request.path in _MOVED:
         return Response(302, (("Location", _MOVED[request.path]),), b"")
     file = _file(request.path)
     if file is None:
         return None
     content = file.read_bytes()
-    if file.suffix != ".js":  # the examples, and the first server, are this one, whatever the port
-        here = f"{LOCAL.rpartition(':')[0]}:{request.port}"
-        content = content.replace(LOCAL.encode(), here.encode())
+    if file.suffix != ".js":
+        content = content.replace(LOCAL.encode(), here)
     return _response(_TYPES[file.suffix], content)
 
 
 def _file(path: str) -> Path | None:
     if path == "/docs/scalar.js":
         return Path(str(distribution(_PACKAGE).locate_file(_SCRIPT)))
-    name = _ALIASES.get(path) or path.removeprefix("/docs/")
+    folder, _, name = path.rpartition("/")
     published = {file.name: file for file in DOCS.iterdir() if file.suffix in _TYPES}
-    return published.get(name) or published.get(f"{name}.md")
+    if folder == "/docs":
+        return published.get(name) or published.get(f"{name}.md")
+    # Links of a page are relative, and begin at the root on /docs and in /llms.txt.
+    return published.get(name) if folder == "" else None
 
 
 def _response(kind: str, body: bytes, policy: str | None = None) -> Response:

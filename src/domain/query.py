@@ -61,32 +61,42 @@ class ConversationQuery(BaseModel):
         Rule("one whole number from 1 to 1000"),
     ] = Field(
         default=None,
-        description="Asks for a page of at most so many conversations. Absent: all of them.",
+        description="Return a page of at most this many conversations. Without it: everything.",
     )
     cursor: Annotated[
         Annotated[str, Field(min_length=1)] | _Absent, Rule("one cursor, taken from a Link header")
     ] = Field(
         default=None,
         description="Where the page begins: opaque, from the `Link` header of the page before. "
-        "Good for the same user, workspace, filters and sort.",
+        "Valid for the same user, workspace, filters and sort; `limit` and `messages` may change.",
     )
-    agent_id: _Id = Field(default=None, description="Only of this agent.")
-    pathway_id: _Id = Field(default=None, description="Only of this pathway.")
-    created_at_ge: _Instant = Field(default=None, description="Only created at this time or later.")
-    created_at_lt: _Instant = Field(default=None, description="Only created before this time.")
-    updated_at_ge: _Instant = Field(default=None, description="Only updated at this time or later.")
-    updated_at_lt: _Instant = Field(default=None, description="Only updated before this time.")
+    agent_id: _Id = Field(default=None, description="Only conversations of exactly this agent.")
+    pathway_id: _Id = Field(default=None, description="Only conversations of exactly this pathway.")
+    created_at_ge: _Instant = Field(
+        default=None, description="Only conversations created at this time or later."
+    )
+    created_at_lt: _Instant = Field(
+        default=None, description="Only conversations created before this time."
+    )
+    updated_at_ge: _Instant = Field(
+        default=None, description="Only conversations updated at this time or later."
+    )
+    updated_at_lt: _Instant = Field(
+        default=None, description="Only conversations updated before this time."
+    )
     sort: Annotated[Sort, Rule("one of -createdAt, createdAt, -updatedAt and updatedAt")] = Field(
         default="-createdAt",
-        description="The order. `-updatedAt` is an inbox; `updatedAt` is for sync.",
+        description="The order: `-createdAt` is newest first, `-updatedAt` an inbox, "
+        "`updatedAt` for sync.",
     )
     messages: Annotated[Messages, Rule("one of all, last and none")] = Field(
         default="all",
-        description="Which messages each conversation holds: all, the last one, or none.",
+        description="Which messages each conversation holds: `all`, only the `last`, or `none`, "
+        "an empty array.",
     )
     deleted: Annotated[Deleted, Rule("one of exclude and include")] = Field(
         default="exclude",
-        description="Whether tombstones of deleted conversations are listed, too: for sync.",
+        description="Whether deleted conversations are listed too, as tombstones: for sync.",
     )
 
     @property

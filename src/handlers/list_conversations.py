@@ -30,7 +30,12 @@ def table() -> ConversationTable:
     return ConversationTable(reader(fell_back), os.environ["CONVERSATIONS_TABLE"])
 
 
-@app.get("/v1/api/conversations")
+@app.get(
+    "/v1/api/conversations",
+    summary="Get All Conversations",
+    operation_id="getAllConversations",
+    tags=["Conversations"],
+)
 def list_conversations(workspace_id: parameters.WorkspaceId) -> Response[str]:
     """Fetch all conversations associated with the authenticated user."""
     event = app.current_event.raw_event

@@ -9,7 +9,6 @@ from aws_lambda_powertools.event_handler.exceptions import ServiceError
 from aws_lambda_powertools.event_handler.openapi.exceptions import RequestValidationError
 from aws_lambda_powertools.metrics import MetricUnit
 
-from domain import query
 from domain.errors import (
     ConversationsError,
     InvalidCallerError,
@@ -17,6 +16,7 @@ from domain.errors import (
     StoreError,
     UnreadableConversationError,
 )
+from domain.query import rules
 from handlers.response import MAX_ENVELOPE_BYTES
 from handlers.telemetry import logger, metrics, stack_of
 
@@ -71,7 +71,7 @@ PROBLEMS = {
     ),
     "unknown_parameter": Problem(
         400,
-        f"There is no query parameter agentID; there are {', '.join(query.rules())}.",
+        f"There is no query parameter agentID; there are {', '.join(rules())}.",
         when="The request carries a query parameter that does not exist.",
         what_to_do="Check the spelling, including upper and lower case. "
         "Unknown parameters are errors so that a mistyped filter never returns everything.",
@@ -107,7 +107,8 @@ PROBLEMS = {
     "workspace_not_found": Problem(
         404,
         "The workspace does not exist, or the API key has no grant for it.",
-        when="The caller has no grant for the workspace, or there is no such workspace.",
+        when="The caller has no grant for the workspace, or there is no such workspace: "
+        "one answer for both.",
         what_to_do="Check the identifier, and ask for a grant. Trying again does not help.",
     ),
     "not_found": Problem(
@@ -121,7 +122,7 @@ PROBLEMS = {
         413,
         "The list is too large for one response, or takes too long to read. "
         "Send Accept-Encoding: zstd, gzip, or ask for pages with the query parameter limit.",
-        when="The list cannot be delivered whole in one response.",
+        when="The list is too large for one response, or takes too long to read.",
         what_to_do="Send `Accept-Encoding: zstd, gzip`, or ask for pages with `limit`.",
     ),
     "request_too_large": Problem(
@@ -139,7 +140,7 @@ PROBLEMS = {
     "rate_limit_exceeded": Problem(
         429,
         "Too many requests. Try again after the number of seconds in Retry-After.",
-        when="More requests came than are allowed.",
+        when="Too many requests came with this key, from this address, or to the whole API.",
         what_to_do="Wait as many seconds as `Retry-After` says, then try again. "
         "It can repeat: the rate is estimated.",
     ),
@@ -154,7 +155,8 @@ PROBLEMS = {
         503,
         "The conversations cannot be read at the moment. Try again after the number of seconds "
         "in Retry-After.",
-        when="The store throttles, times out or fails, or a part of the API before it.",
+        when="The store throttles, refuses access, times out or returns garbage, even after "
+        "retries; or a part of the API before it fails.",
         what_to_do="Wait as many seconds as `Retry-After` says, then try again.",
     ),
 }

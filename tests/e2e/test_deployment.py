@@ -138,7 +138,7 @@ class Deployment:
     def load(self, workspace: str, conversations: list[dict[str, Any]], folder: Path) -> None:
         """Loads a file as mongoexport writes it."""
         file = folder / "conversations.json"
-        file.write_text("".join(json.dumps(one) + "\n" for one in conversations))
+        file.write_text("".join(json.dumps(written) + "\n" for written in conversations))
         self.console("load", file, "--workspace", workspace)
 
     def get(
@@ -274,7 +274,10 @@ def test_a_revoked_key_is_used_once_more_from_the_authorizers_cache(
 def test_nobody_sees_what_is_not_theirs(deployment: Deployment, keys: Keys) -> None:
     mine, theirs = deployment.get(keys.key), deployment.get(keys.others)
     assert mine.ids == [
-        one["_id"] for one in sorted(CONVERSATIONS, key=lambda one: one["createdAt"], reverse=True)
+        conversation["_id"]
+        for conversation in sorted(
+            CONVERSATIONS, key=lambda conversation: conversation["createdAt"], reverse=True
+        )
     ]
     assert theirs.ids == ["theirs"]
     assert deployment.get(keys.key, "empty").json == []
@@ -363,9 +366,9 @@ def test_the_endpoint_may_do_what_its_policy_says_and_no_more(
 ) -> None:
     iam = deployment.client("iam")
     (role,) = (
-        one["RoleName"]
-        for one in iam.list_roles()["Roles"]
-        if "ListConversationsRole" in one["RoleName"]
+        listed_role["RoleName"]
+        for listed_role in iam.list_roles()["Roles"]
+        if "ListConversationsRole" in listed_role["RoleName"]
     )
     name = "read-conversations"
     policy = iam.get_role_policy(RoleName=role, PolicyName=name)["PolicyDocument"]
@@ -390,15 +393,15 @@ def test_the_logs_are_structured_carry_the_request_id_and_no_personal_data(
     lines = deployment.logs("list-conversations")
     kept = [line for line in lines if not line.startswith(("START", "END", "REPORT", "INIT_START"))]
     entries = [json.loads(line) for line in kept]
-    (listed,) = (one for one in entries if one.get("correlation_id") == request_id)
+    (listed,) = (entry for entry in entries if entry.get("correlation_id") == request_id)
     assert listed["message"] == "listed"
     assert listed["conversations"] == len(CONVERSATIONS)
     assert listed["service"] == STACK
     metrics = {
         metric["Name"]
-        for one in entries
-        if "_aws" in one
-        for metric in one["_aws"]["CloudWatchMetrics"][0]["Metrics"]
+        for entry in entries
+        if "_aws" in entry
+        for metric in entry["_aws"]["CloudWatchMetrics"][0]["Metrics"]
     }
     assert {"ConversationsReturned", "WholeListBytes", "StoreReads"} <= metrics
     everything = "\n".join(deployment.logs())

@@ -113,7 +113,7 @@ def test_twelve_megabytes_come_whole_with_gzip(whole: bytes) -> None:
     conversations = json.loads(whole)
     assert len(conversations) == COUNT
     assert 11_000_000 < len(whole) < 14_000_000
-    keys = [(made["createdAt"], made["_id"]) for made in conversations]
+    keys = [(listed["createdAt"], listed["_id"]) for listed in conversations]
     assert keys == sorted(keys, reverse=True)
 
 

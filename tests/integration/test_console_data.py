@@ -119,7 +119,7 @@ def test_delete_takes_single_conversations(table: ConversationTable) -> None:
     result = run(*command, "--yes")
     assert "Deleted 1 conversation." in result.stdout
     assert "there is no conversation 3." in result.stderr
-    assert {one["_id"] for one in exported()} == {"2", "11"}
+    assert {record["_id"] for record in exported()} == {"2", "11"}
 
 
 # get
@@ -130,14 +130,14 @@ def test_get_shows_what_the_endpoint_answers(table: ConversationTable) -> None:
     command = ("get", "--workspace", "demo", "--user", DOCUMENTED_USER)
     result = run(*command)
     assert result.exit_code == 0, result.output
-    assert [one["_id"] for one in json.loads(result.stdout)] == ["2", "1", "0"]
+    assert [record["_id"] for record in json.loads(result.stdout)] == ["2", "1", "0"]
     assert '\n    "_id": "2",\n' in result.stdout
     page = run(*command, "limit=2", "sort=createdAt")
-    assert [one["_id"] for one in json.loads(page.stdout)] == ["0", "1"]
+    assert [record["_id"] for record in json.loads(page.stdout)] == ["0", "1"]
     more = re.fullmatch(r"More follow: add (cursor=\S+)\n", page.stderr)
     assert more
     rest = run(*command, "limit=2", "sort=createdAt", more[1])
-    assert [one["_id"] for one in json.loads(rest.stdout)] == ["2"]
+    assert [record["_id"] for record in json.loads(rest.stdout)] == ["2"]
 
 
 def test_get_shows_the_endpoint_s_errors() -> None:

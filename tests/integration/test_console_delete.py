@@ -51,13 +51,13 @@ def test_delete_leaves_tombstones_which_clients_see_and_exports_leave_out(
     began = now()
     assert done("--id", "1", "--id", "2") == {"conversations": 2}
     assert api.get().ids == ["3"]
-    for one in api.get(deleted="include", agentId="a", updatedAtGe=began).json:
-        assert one == {
-            "_id": one["_id"],
-            "updatedAt": one["deletedAt"],
-            "deletedAt": one["deletedAt"],
+    for tombstone in api.get(deleted="include", agentId="a", updatedAtGe=began).json:
+        assert tombstone == {
+            "_id": tombstone["_id"],
+            "updatedAt": tombstone["deletedAt"],
+            "deletedAt": tombstone["deletedAt"],
         }
-        assert began <= one["deletedAt"] <= now()
+        assert began <= tombstone["deletedAt"] <= now()
     assert api.get(deleted="include", sort="updatedAt").ids[0] == "3"
     for only in ([], ["--user", DOCUMENTED_USER]):
         exported = CliRunner().invoke(app, ["export", "--workspace", "demo", *only])
@@ -192,7 +192,7 @@ def test_of_several_items_with_an_id_the_old_one_is_purged_by_its_time(api: Api)
     assert len(api.get(deleted="include").ids) == 3
     offset = "2024-12-01T10:45:00+02:00"  # the same instant
     assert done("--id", "1", "--created-at", offset, "--purge")["conversations"] == 1
-    assert [one["createdAt"] for one in api.get(deleted="include").json] == [NEW, OLD]
+    assert [listed["createdAt"] for listed in api.get(deleted="include").json] == [NEW, OLD]
     assert api.get(deleted="include").ids == ["1", "2"]
     assert done("--id", "1", "--created-at", NEW)["conversations"] == 1
 

@@ -26,7 +26,7 @@ from ops.cli import app
 from ops.local import server
 from ops.local.environment import PARTIQL, environment
 from ops.local.template import ENDPOINT
-from tests.support import data as generate
+from tests.support import data
 
 CONSOLE = str(Path(sys.executable).with_name("conversations"))
 WRITES = ("PutItem", "BatchWriteItem", "BatchExecuteStatement")
@@ -52,7 +52,7 @@ def export(workspace: str) -> list[Any]:
 
 def write(path: Path, count: int) -> Path:
     with path.open("w", encoding="utf-8") as stream:
-        stream.writelines(json.dumps(one) + "\n" for one in generate.conversations(count))
+        stream.writelines(json.dumps(record) + "\n" for record in data.conversations(count))
     return path
 
 
@@ -103,7 +103,7 @@ class _Faults(BaseHTTPRequestHandler):
 
     def _carry_out(self, operation: str, body: Body) -> tuple[int, Body]:
         if operation == "BatchExecuteStatement":
-            return 200, {"Responses": [self._insert(one) for one in body["Statements"]]}
+            return 200, {"Responses": [self._insert(statement) for statement in body["Statements"]]}
         if operation == "BatchWriteItem":
             ((table, requests),) = body["RequestItems"].items()
             body["RequestItems"][table], left = requests[:7], requests[7:]
@@ -112,15 +112,15 @@ class _Faults(BaseHTTPRequestHandler):
             return status, answer
         return self._forward(operation, body)
 
-    def _insert(self, one: Body) -> Body:
+    def _insert(self, statement: Body) -> Body:
         with self.server.lock:
             if self.server.random.random() < 0.1:
                 return {"Error": {"Code": "ThrottlingError", "Message": ""}}
-        table = one["Statement"].split('"')[1]
-        names = re.findall(r"'(\w+)': \?", one["Statement"])
+        table = statement["Statement"].split('"')[1]
+        names = re.findall(r"'(\w+)': \?", statement["Statement"])
         put = {
             "TableName": table,
-            "Item": dict(zip(names, one["Parameters"], strict=True)),
+            "Item": dict(zip(names, statement["Parameters"], strict=True)),
             "ConditionExpression": "attribute_not_exists(pk)",
         }
         status, _ = self._forward("PutItem", put)
@@ -185,7 +185,7 @@ def test_nothing_is_lost_or_loaded_twice_on_a_faulty_dynamodb(
     (summary,) = json.loads(result.stdout)["files"]
     assert (summary["loaded"], summary["skipped"], summary["rejected"]) == (500, 0, 0)
     found = export(workspace)
-    assert len(found) == len({one["_id"] for one in found}) == 500
+    assert len(found) == len({record["_id"] for record in found}) == 500
     for _, fault in FAULTS:
         assert any(name.endswith(fault) for name in server.done), server.done
     operations = {name.partition(" ")[0] for name in server.done}
@@ -236,7 +236,7 @@ def test_killed_half_way_and_started_again_it_ends_complete(tmp_path: Path, work
     assert summary["loaded"] + summary["skipped"] == 900
     assert summary["skipped"] >= 200
     found = export(workspace)
-    assert len(found) == len({one["_id"] for one in found}) == 900
+    assert len(found) == len({record["_id"] for record in found}) == 900
 
 
 @pytest.mark.usefixtures("local")
@@ -303,7 +303,7 @@ def test_memory_does_not_grow_with_the_file(
 
 def _peak_mb(path: Path, layout: Callable[[Iterator[Any]], Iterator[str]], count: int) -> float:
     with path.open("w", encoding="utf-8") as stream:
-        stream.writelines(layout(generate.conversations(count)))
+        stream.writelines(layout(data.conversations(count)))
         stream.write("]" if layout is PRETTY["array"] else "")
     command = [CONSOLE, "load", str(path), "--workspace", "w", "--dry-run", "--json"]
     with subprocess.Popen(command, stdout=subprocess.PIPE) as process:

@@ -164,14 +164,14 @@ def test_node_refuses_what_the_endpoint_could_not_read(
     refused = put(re.sub(r'"(-?1e400|10{4300})"', r"\1", document))
     assert refused.returncode == 1
     assert re.search("malformed timestamp|Invalid time|nested too deep|too large", refused.stderr)
-    assert "refused" not in [one["_id"] for one in served(local)]
+    assert "refused" not in [listed["_id"] for listed in served(local)]
 
 
 def test_node_replaces_an_item_without_updated_key(local: server.LocalApi, put: Put) -> None:
-    made = conversation(id="old layout", createdAt="2024-12-03T00:00:00Z")
-    assert put(json.dumps(made)).stdout == "stored\n"
+    older = conversation(id="old layout", createdAt="2024-12-03T00:00:00Z")
+    assert put(json.dumps(older)).stdout == "stored\n"
     key = {
-        "pk": {"S": f"demo-mine#{made['userId']}"},
+        "pk": {"S": f"demo-mine#{older['userId']}"},
         "sk": {"S": "2024-12-03T00:00:00.000Z#old layout"},
     }
     with environment(local.environment):
@@ -180,7 +180,7 @@ def test_node_replaces_an_item_without_updated_key(local: server.LocalApi, put: 
             Key=key,
             UpdateExpression="REMOVE updatedKey",
         )
-    newer = made | {"agentId": "newer"}
+    newer = older | {"agentId": "newer"}
     assert put(json.dumps(newer)).stdout == "stored\n"
     assert newer in served(local)
 
@@ -189,7 +189,7 @@ def test_node_never_puts_an_older_state_over_a_newer_one(local: server.LocalApi,
     states = [conversation(id="raced", updatedAt=f"2024-12-02T00:00:0{n}Z") for n in range(3)]
     told = [put(json.dumps(states[number])).stdout for number in (1, 0, 1, 2)]
     assert [line.startswith("stored") for line in told] == [True, False, False, True]
-    assert [one for one in served(local) if one["_id"] == "raced"] == [states[2]]
+    assert [listed for listed in served(local) if listed["_id"] == "raced"] == [states[2]]
 
 
 def test_node_refuses_what_would_forge_a_key(put: Put) -> None:

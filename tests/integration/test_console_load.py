@@ -21,7 +21,7 @@ from typer.testing import CliRunner, Result
 from ops.cli import app
 from ops.tables.conversations import StoredConversations
 from storage.conversations import ConversationTable
-from tests.support import data as generate
+from tests.support import data
 from tests.support.api import DOCUMENTED, DOCUMENTED_USER, Api, conversation
 from tests.support.budget import examples
 from tests.support.strategies import conversations
@@ -118,7 +118,7 @@ def test_stdin_gzip_and_arrays_are_taken(api: Api) -> None:
 
 def test_loading_twice_changes_nothing(dynamodb: "DynamoDBClient", tmp_path: Path) -> None:
     path = tmp_path / "some.json"
-    path.write_text(lines(*generate.conversations(100)))
+    path.write_text(lines(*data.conversations(100)))
     assert counts(load(path)) == (100, 0, 0)
     before = dynamodb.scan(TableName="ConversationsTable")["Items"]
     assert counts(load(path)) == (0, 100, 0)
@@ -242,7 +242,7 @@ def test_into_a_table_that_held_something_load_counts_what_sync_clients_do_not_l
     path = file(fresh, *minutes)
     assert load(path)["late"] == 0  # nobody can have synced before
     assert load(path)["late"] == 0  # nothing is stored
-    later = file(*(one | {"createdAt": "2024-12-02T00:00:00Z"} for one in (fresh, *minutes)))
+    later = file(*(record | {"createdAt": "2024-12-02T00:00:00Z"} for record in (fresh, *minutes)))
     told = run("load", later, "--workspace", "other")
     assert "2 of those loaded are older than a minute: sync clients find" in told.stdout
     assert load(later, "--overwrite")["late"] == 2
@@ -437,7 +437,7 @@ def test_rejected_records_can_be_mended_and_loaded_again(api: Api, broken: Path)
     rejects.write_text("\n".join(mended))
     assert counts(load(rejects)) == (len(BROKEN), 0, 0)
     ids = api.get(headers={"Accept-Encoding": "gzip"}).ids
-    assert sum(one.startswith("mended") for one in ids) == len(BROKEN)
+    assert sum(id_.startswith("mended") for id_ in ids) == len(BROKEN)
 
 
 def test_a_rejects_file_that_is_being_mended_is_left_alone(broken: Path) -> None:
@@ -506,7 +506,7 @@ WORKSPACES = count()
 
 
 @settings(max_examples=examples(15))
-@given(st.lists(conversations, min_size=1, max_size=5, unique_by=lambda one: one["_id"]))
+@given(st.lists(conversations, min_size=1, max_size=5, unique_by=lambda fields: fields["_id"]))
 def test_loading_what_was_exported_gives_back_what_was_stored(given_: list[dict[str, Any]]) -> None:
     first, second = (f"workspace-{next(WORKSPACES)}" for _ in range(2))
     assert run("load", "-", "--plain", "--workspace", first, stdin=lines(*given_)).exit_code == 0
@@ -529,7 +529,7 @@ def test_progress_in_a_log_is_a_line_from_time_to_time(
     file: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("ops.console.progress._LINE_SECONDS", 0)
-    path = file(*islice(generate.conversations(3), 3))
+    path = file(*islice(data.conversations(3), 3))
     told = run("load", path, "--workspace", "demo", "--dry-run").stderr.splitlines()
     assert len(told) == 3
     assert re.fullmatch(r".*conversations\.json: 3 records, [\d,]+/s, 100%", told[-1])
@@ -570,7 +570,7 @@ def test_a_file_that_is_no_text_or_damaged_gzip_is_said_to_be(tmp_path: Path) ->
     path = tmp_path / "dump.bson"
     path.write_bytes(b"\x16\x00\x00\x00\x02hello\x00")
     assert "bsondump" in load(path, code=1)["problem"]
-    whole = gzip.compress(lines(*generate.conversations(50)).encode())
+    whole = gzip.compress(lines(*data.conversations(50)).encode())
     path.write_bytes(whole[: len(whole) // 2])
     summary = load(path, code=1)
     assert "gzip data is damaged or cut off" in summary["problem"]

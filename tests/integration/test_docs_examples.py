@@ -80,7 +80,8 @@ def test_the_guides_show_the_same_in_both_languages() -> None:
     for section in SECTIONS:
         assert all(code(language, section) for language in LANGUAGES)
         outputs = [
-            re.findall(r"(?:#|//) (\d.*)$", code(own, section), re.MULTILINE) for own in LANGUAGES
+            re.findall(r"(?:#|//) (\d.*)$", code(language, section), re.MULTILINE)
+            for language in LANGUAGES
         ]
         assert outputs[0] == outputs[1], section
 
@@ -89,11 +90,11 @@ def test_each_curl_line_is_answered(place: Place) -> None:
     executable("curl")
     commands = re.findall(r"```sh\n(curl .*?)```", GUIDES, re.DOTALL)
     whole, head, filtered, error = (run("sh", command, place) for command in commands)
-    assert [one["_id"] for one in json.loads(whole)] == [conversation()["_id"]]
+    assert [listed["_id"] for listed in json.loads(whole)] == [conversation()["_id"]]
     assert re.search(
         f'\nlink: <{place.api.endpoint}\\?limit=100&cursor=.+>; rel="next"', head, re.IGNORECASE
     )
-    created = [one["createdAt"] for one in json.loads(filtered)]
+    created = [listed["createdAt"] for listed in json.loads(filtered)]
     assert created == sorted(created, reverse=True)
     assert created[-1] > "2024-11-30T23:00:00Z"
     assert json.loads(error)["error"]["code"] == "invalid_parameter"
@@ -159,10 +160,10 @@ def mine(local: LocalApi) -> Iterator[Any]:
             return written[-1]
 
         yield write
-        for made in {one["_id"]: one for one in written}.values():
+        for latest in {state["_id"]: state for state in written}.values():
             key = {
-                "pk": {"S": f"demo-mine#{made['userId']}"},
-                "sk": {"S": f"2024-12-01T08:45:00.000Z#{made['_id']}"},
+                "pk": {"S": f"demo-mine#{latest['userId']}"},
+                "sk": {"S": f"2024-12-01T08:45:00.000Z#{latest['_id']}"},
             }
             client().delete_item(TableName=os.environ["CONVERSATIONS_TABLE"], Key=key)
 
@@ -184,8 +185,8 @@ def test_a_copy_is_kept_in_sync(place: Place, mine: Any, language: str) -> None:
     state = called(language, "Sync", SYNC, place, state)
     assert dict(state["copy"]) == {"old": new, "future": future}
     table = ConversationTable(client(), os.environ["CONVERSATIONS_TABLE"])
-    for made in (new, conversation(id="never seen")):
-        bury(table, made, at=datetime.now(UTC).isoformat(), workspace="demo-mine")
+    for deleted in (new, conversation(id="never seen")):
+        bury(table, deleted, at=datetime.now(UTC).isoformat(), workspace="demo-mine")
     assert dict(called(language, "Sync", SYNC, place, state)["copy"]) == {"future": future}
 
 

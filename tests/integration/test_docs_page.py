@@ -1,6 +1,7 @@
 """The documentation as the local API serves it: tried in a browser, and true to the answers."""
 
 import json
+import re
 import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -13,18 +14,21 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.wait import WebDriverWait
 
-from handlers import response as encoding
+from handlers import response
 from ops.local import server
 from ops.local.demo import KEYS
 from ops.local.docs_site import DOCS
 from ops.local.server import LocalApi
-from ops.reference import errors
+from ops.local.template import LIST_CONVERSATIONS
+from ops.reference import errors, openapi
 from storage.conversations import ConversationTable
 from tests.support.api import DOCUMENTED, Api, assert_problem
 from tests.support.needs import missing
 from tests.support.tables import put
 
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
+PATH = LIST_CONVERSATIONS[1]
+OPERATION = f"#tag/conversations/GET{PATH}"
 OPTIONS = (
     *("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
     *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
@@ -54,11 +58,24 @@ def browser(tmp_path: Path) -> Iterator[webdriver.Chrome]:
 def button(browser: webdriver.Chrome, text: str) -> WebElement:
     """The button that begins with the text, as soon as it shows."""
 
-    def found(_: object) -> list[WebElement]:
+    def matching(_: object) -> list[WebElement]:
         buttons = browser.find_elements(By.TAG_NAME, "button")
-        return [own for own in buttons if own.text.startswith(text)]
+        return [each for each in buttons if each.text.startswith(text)]
 
-    return WebDriverWait(browser, 30).until(found)[0]
+    return WebDriverWait(browser, 30).until(matching)[0]
+
+
+def texts(browser: webdriver.Chrome, selector: str) -> list[str]:
+    """The text of each element that shows, from top to bottom, as soon as one does."""
+    script = (
+        "return [...document.querySelectorAll(arguments[0])].filter(each => each.checkVisibility())"
+        ".sort((a, b) => a.getBoundingClientRect().top - b.getBoundingClientRect().top)"
+        ".map(each => each.innerText)"
+    )
+    found: list[str] = WebDriverWait(browser, 30).until(
+        lambda _: browser.execute_script(script, selector)
+    )
+    return found
 
 
 def log(browser: Any, kind: str) -> Iterator[Mapping[str, Any]]:
@@ -74,13 +91,13 @@ def requested(browser: webdriver.Chrome) -> list[Mapping[str, Any]]:
         for event in events
         if event["method"] == "Network.requestWillBeSent"
     ]
-    return [own for own in requests if own["url"].startswith(("http", "ws"))]
+    return [request for request in requests if request["url"].startswith(("http", "ws"))]
 
 
 def test_a_click_on_the_page_sends_the_demo_request_and_shows_the_documented_answer(
     local: LocalApi, browser: webdriver.Chrome
 ) -> None:
-    browser.get(f"{local.url}/docs")
+    browser.get(f"{local.url}/docs{OPERATION}")
     test_request = button(browser, "Test Request")
     browser.execute_script("arguments[0].scrollIntoView({block: 'center'})", test_request)
     test_request.click()
@@ -88,19 +105,64 @@ def test_a_click_on_the_page_sends_the_demo_request_and_shows_the_documented_ans
     assert all(request["url"].startswith(f"{local.url}/") for request in loaded)
 
     button(browser, "Send\n").click()
-    response = (By.CSS_SELECTOR, ".response-body-raw, .cm-content")
+    body = (By.CSS_SELECTOR, ".response-body-raw, .cm-content")
     WebDriverWait(browser, 30).until(
-        lambda _: any("customer" in own.text for own in browser.find_elements(*response))
+        lambda _: any("customer" in part.text for part in browser.find_elements(*body))
     )
     (sent,) = requested(browser)
     assert sent["url"] == local.endpoint
     headers = {name.lower(): value for name, value in sent["headers"].items()}
     assert (headers["x-api-key"], headers["x-workspace-id"]) == (KEYS[0].key, "demo")
-    shown = "\n".join(own.text for own in browser.find_elements(*response))
+    shown = "\n".join(part.text for part in browser.find_elements(*body))
     for value in (DOCUMENTED["_id"], "Test Customer Name", "Thank you for your feedback!"):
         assert str(value) in shown
     errors = [entry for entry in log(browser, "browser") if entry["level"] != "INFO"]
     assert errors == []
+
+
+def test_the_page_leads_from_the_root_to_what_a_reader_needs_first(
+    local: LocalApi, browser: webdriver.Chrome
+) -> None:
+    browser.get(local.url)
+    assert texts(browser, "h1") == ["Conversations API"]
+    assert (browser.current_url, browser.title) == (f"{local.url}/docs", "Conversations API")
+    (servers,) = texts(browser, ".scalar-reference-intro-server")
+    assert re.findall(r"https?:\S+", servers) == [local.url]  # a deployment would let no page read
+
+    browser.get(f"{local.url}/docs{OPERATION}")
+    assert texts(browser, ".operation-details h4") == ["Headers", "Query Parameters", "Responses"]
+    titles = texts(browser, "h1, h2, h3")
+    assert (titles[1], titles[-1]) == ("Guides", "Get All Conversations")
+    assert "Conversations" not in titles  # the tag's
+
+
+@pytest.mark.parametrize("width", [1440, 390])
+def test_the_page_cuts_no_text_off(local: LocalApi, browser: webdriver.Chrome, width: int) -> None:
+    size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 500}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    browser.get(f"{local.url}/docs{OPERATION}")
+    responses = openapi.document()["paths"][PATH]["get"]["responses"]
+    descriptions = [response["description"] for response in responses.values()]
+    assert texts(browser, ".operation-details .markdown-summary") == descriptions
+    cut = browser.execute_script(
+        "return [document.documentElement, ...document.querySelectorAll('.markdown-summary')]"
+        ".filter(each => each.scrollWidth > each.clientWidth).map(each => each.innerText)"
+    )
+    assert cut == []
+
+
+@pytest.mark.parametrize("sought", ["Pagination", "Polling", "invalid_cursor"])
+def test_a_search_finds_guides_and_error_codes(
+    local: LocalApi, browser: webdriver.Chrome, sought: str
+) -> None:
+    browser.get(f"{local.url}/docs")
+    browser.execute_script("arguments[0].click()", button(browser, "Open Search"))
+    WebDriverWait(browser, 30).until(lambda _: browser.switch_to.active_element.tag_name == "input")
+    browser.switch_to.active_element.send_keys(sought.lower())
+    WebDriverWait(browser, 30).until(lambda _: sought in texts(browser, "[role=option]")[0])
+    browser.find_element(By.CSS_SELECTOR, "[role=option]").click()
+    place = f"#description/{sought.lower().replace('_', '-')}"
+    WebDriverWait(browser, 30).until(lambda _: browser.current_url == f"{local.url}/docs{place}")
 
 
 @pytest.mark.parametrize(
@@ -111,7 +173,9 @@ def test_a_click_on_the_page_sends_the_demo_request_and_shows_the_documented_ans
         ("/docs/errors.md", "text/markdown; charset=utf-8", None),
         ("/docs/contract.md", "text/markdown; charset=utf-8", None),
         ("/docs/llms.txt", "text/plain; charset=utf-8", None),
+        ("/docs/llms-full.txt", "text/plain; charset=utf-8", None),
         ("/llms.txt", "text/plain; charset=utf-8", None),
+        ("/errors.md", "text/markdown; charset=utf-8", None),
     ],
 )
 def test_markdown_is_served_as_it_is_committed_but_for_the_port(
@@ -123,11 +187,13 @@ def test_markdown_is_served_as_it_is_committed_but_for_the_port(
     assert answer.text == committed.replace("http://127.0.0.1:3000", local.url)
 
 
-def test_every_link_of_the_index_is_served(local: LocalApi) -> None:
-    index = httpx.get(f"{local.url}/llms.txt").text
-    targets = [part.partition(")")[0] for part in index.split("](")[1:]]
-    assert "/docs/errors.md" in targets
-    assert {httpx.get(local.url + target).status_code for target in targets} == {200}
+@pytest.mark.parametrize("index", ["/llms.txt", "/docs/llms.txt"])
+def test_every_link_of_the_index_is_served(local: LocalApi, index: str) -> None:
+    answer = httpx.get(local.url + index)
+    targets = [part.partition(")")[0] for part in answer.text.split("](")[1:]]
+    assert "errors.md" in targets
+    addresses = [answer.url.join(target) for target in targets]
+    assert {httpx.get(address).status_code for address in addresses} == {200}
 
 
 def test_the_served_openapi_names_the_server_that_serves_it(local: LocalApi) -> None:
@@ -140,7 +206,7 @@ def test_the_served_openapi_names_the_server_that_serves_it(local: LocalApi) -> 
 
 @pytest.mark.parametrize(
     ("path", "place"),
-    [("/docs/", "/docs"), ("/docs.md", "/docs/get-all-conversations.md")],
+    [("/", "/docs"), ("/docs/", "/docs"), ("/docs.md", "/docs/llms-full.txt")],
 )
 def test_other_names_of_a_page_lead_to_it(local: LocalApi, path: str, place: str) -> None:
     answer = httpx.get(local.url + path)
@@ -174,7 +240,7 @@ def test_the_documented_error_is_the_answer(
 ) -> None:
     put(table, DOCUMENTED)
     if code == "response_too_large":
-        monkeypatch.setattr(encoding, "MAX_ENVELOPE_BYTES", 500)
+        monkeypatch.setattr(response, "MAX_ENVELOPE_BYTES", 500)
     example = errors.examples()[code]
     answer = api.get(**asked)
     assert assert_problem(answer, example["status"], code) == example["detail"]

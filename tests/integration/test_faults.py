@@ -95,25 +95,25 @@ def page_starts(dynamodb: Any) -> list[str | None]:
 def test_a_fault_gives_the_whole_list_or_a_problem_in_time(
     seen: dict[Cell, Seen], whole: list[bytes], cell: Cell
 ) -> None:
-    one = seen[cell]
-    assert one.fired, "the fault was not there"
-    if one.reason == ENDED:
+    answer = seen[cell]
+    assert answer.fired, "the fault was not there"
+    if answer.reason == ENDED:
         assert cell.fault == "a slow drip, 4 KB a second"
         assert cell.duration == "persistently"
         return
     expected = 500 if cell.fault == "request called invalid" else 503
     if cell.place == "API key":
-        assert one.seconds < AUTHORIZER_SECONDS
-        assert one.status in (200, 503), one  # never a 401
+        assert answer.seconds < AUTHORIZER_SECONDS
+        assert answer.status in (200, 503), answer  # never a 401
         return
-    assert one.seconds < FUNCTION_SECONDS
-    assert one.status in (200, expected), one
-    if one.status == 200:
-        assert one.body == b"[" + b",".join(whole) + b"]"
+    assert answer.seconds < FUNCTION_SECONDS
+    assert answer.status in (200, expected), answer
+    if answer.status == 200:
+        assert answer.body == b"[" + b",".join(whole) + b"]"
     else:
-        assert one.headers["content-type"] == "application/problem+json"
-        assert ("retry-after" in one.headers) == (one.status == 503)
-        assert len(one.body) < 1000
+        assert answer.headers["content-type"] == "application/problem+json"
+        assert ("retry-after" in answer.headers) == (answer.status == 503)
+        assert len(answer.body) < 1000
 
 
 FATAL = {"access denied", "request called invalid"}  # may be asked again, need not
@@ -154,6 +154,6 @@ def test_the_page_shows_what_was_seen(seen: dict[Cell, Seen]) -> None:
     assert page.read_text(encoding="utf-8") == "\n".join(lines) + "\n", "run `make faults`"
 
 
-def outcome(one: Seen) -> str:
+def outcome(answer: Seen) -> str:
     """A cell of the table."""
-    return "200, whole" if one.status == 200 else f"{one.status} ({one.reason})"
+    return "200, whole" if answer.status == 200 else f"{answer.status} ({answer.reason})"

@@ -157,7 +157,7 @@ def assert_contained(answer: Answer, caller: Any) -> None:
     for name, value in answer.headers.items():
         assert not re.search(r"[\r\n\0]", name + value), (name, value)
     if answer.status in (200, 304):
-        assert answer.status == 304 or {one["_id"] for one in answer.json} <= IDS
+        assert answer.status == 304 or {listed["_id"] for listed in answer.json} <= IDS
         assert caller["userId"] == DOCUMENTED_USER or text in ("[]", "")
         return
     problem = answer.json

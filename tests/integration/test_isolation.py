@@ -97,9 +97,9 @@ class Isolation(RuleBasedStateMachine):
 
     @rule(user=users, workspace=workspaces, count=st.integers(1, 4))
     def load(self, user: str, workspace: str, count: int) -> None:
-        made = [conversation(id=f"c{next(self.ids)}", userId=user) for _ in range(count)]
-        put(self.conversations, *made, workspace=workspace)
-        self.owned.setdefault((workspace, user), set()).update(one["_id"] for one in made)
+        written = [conversation(id=f"c{next(self.ids)}", userId=user) for _ in range(count)]
+        put(self.conversations, *written, workspace=workspace)
+        self.owned.setdefault((workspace, user), set()).update(fields["_id"] for fields in written)
 
     @rule(seconds=st.sampled_from([1, 30, CACHE_SECONDS]))
     def wait(self, seconds: int) -> None:
@@ -141,9 +141,9 @@ class Isolation(RuleBasedStateMachine):
             assert_problem(answer, 400, "invalid_cursor")
         else:
             assert any(workspace in grants for grants in held), "a grant that no longer holds"
-            own = self.owned.get((workspace, issued.stored.user_id), set())
-            assert set(answer.ids) <= own
-            assert {one["userId"] for one in answer.json} <= {issued.stored.user_id}
+            expected = self.owned.get((workspace, issued.stored.user_id), set())
+            assert set(answer.ids) <= expected
+            assert {listed["userId"] for listed in answer.json} <= {issued.stored.user_id}
         return answer
 
     def get(self, key: str, workspace: str, **parameters: str) -> Answer | None:

@@ -180,8 +180,8 @@ def after(number: int) -> dict[str, Any]:
 
 def answering(monkeypatch: pytest.MonkeyPatch, *answers: Any) -> Api:
     fake: Any = Answers(*answers)
-    made = ConversationTable(fake, "table")
-    monkeypatch.setattr(list_conversations, "table", lambda: made)
+    fake_table = ConversationTable(fake, "table")
+    monkeypatch.setattr(list_conversations, "table", lambda: fake_table)
     return Api()
 
 
@@ -384,9 +384,9 @@ def large(size: int) -> Conversation:
 
 
 def test_a_large_conversation_is_stored_and_read(api: Api, table: ConversationTable) -> None:
-    made = large(380_000)
-    put(table, made, workspace="demo")
-    assert api.get().body == b"[" + made.to_json() + b"]"
+    stored = large(380_000)
+    put(table, stored, workspace="demo")
+    assert api.get().body == b"[" + stored.to_json() + b"]"
 
 
 def test_a_conversation_over_400_kb_is_refused_by_name(table: ConversationTable) -> None:
@@ -571,7 +571,7 @@ def test_the_link_repeats_the_address_as_the_client_used_it(
 
 def test_no_header_writes_into_the_link(api: Api, table: ConversationTable) -> None:
     put(table, *(conversation(id=str(number)) for number in range(3)))
-    own = api.get(limit="2").headers["link"]
+    expected = api.get(limit="2").headers["link"]
     host = "a1b2c3d4e5.execute-api.us-east-1.amazonaws.com"
     spoofed: tuple[dict[str, str | list[str]], ...] = (
         {"Host": [host, 'x/>; rel="x", <https://other.example'], "host": "other.example"},
@@ -581,7 +581,7 @@ def test_no_header_writes_into_the_link(api: Api, table: ConversationTable) -> N
         {"X-Forwarded-Proto": ["http", "https"]},
     )
     for headers in spoofed:
-        assert api.get(limit="2", headers=headers).headers["link"] == own
+        assert api.get(limit="2", headers=headers).headers["link"] == expected
 
 
 @pytest.mark.parametrize("domain", ['x/>; rel="x", <https://other.example', "", None])
@@ -631,11 +631,11 @@ def tombstone(id_: str) -> dict[str, str]:
 @pytest.fixture
 def buried(table: ConversationTable) -> list[dict[str, Any]]:
     """Three conversations, the second of which is deleted."""
-    made = [conversation(id=id_, createdAt=f"2024-12-0{id_}T00:00:00Z") for id_ in "123"]
-    made[1] |= {"agentId": "a", "pathwayId": "p"}
-    put(table, *made)
-    bury(table, made[1], at=DELETED)
-    return made
+    stored = [conversation(id=id_, createdAt=f"2024-12-0{id_}T00:00:00Z") for id_ in "123"]
+    stored[1] |= {"agentId": "a", "pathwayId": "p"}
+    put(table, *stored)
+    bury(table, stored[1], at=DELETED)
+    return stored
 
 
 def test_a_tombstone_is_shown_to_who_asks_for_it_only(

@@ -26,12 +26,13 @@ def strict(ministack: str) -> Iterator[ConversationTable]:
     """A table of the emulator; the endpoint reads it too."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("AWS_ENDPOINT_URL_DYNAMODB", ministack)
-        made = client()
+        dynamodb = client()
         for name, definition in TABLES.items():
-            with suppress(made.exceptions.ResourceInUseException):  # by the tests of another file
-                made.create_table(TableName=name, **definition)
+            # The tests of another file may have created them.
+            with suppress(dynamodb.exceptions.ResourceInUseException):
+                dynamodb.create_table(TableName=name, **definition)
         forget_clients()
-        yield ConversationTable(made, "ConversationsTable")
+        yield ConversationTable(dynamodb, "ConversationsTable")
     forget_clients()
 
 
@@ -81,14 +82,14 @@ filters = st.fixed_dictionaries(
 def expected(conversations: list[dict[str, Any]], question: dict[str, str]) -> list[str]:
     """The ids that the contract promises, in order."""
 
-    def asked_for(made: dict[str, Any]) -> bool:
+    def asked_for(stored: dict[str, Any]) -> bool:
         for name in ("agentId", "pathwayId"):
-            if made[name] != question.get(name, made[name]):
+            if stored[name] != question.get(name, stored[name]):
                 return False
         for name in ("createdAt", "updatedAt"):
-            instant = to_instant(made[name])
+            instant = to_instant(stored[name])
             if not (
-                to_instant(question.get(f"{name}Ge", made[name]))
+                to_instant(question.get(f"{name}Ge", stored[name]))
                 <= instant
                 < to_instant(question.get(f"{name}Lt", "2999-01-01T00:00:00Z"))
             ):
@@ -98,10 +99,10 @@ def expected(conversations: list[dict[str, Any]], question: dict[str, str]) -> l
     chosen = list(filter(asked_for, conversations))
     sort = question.get("sort", "-createdAt")
     chosen.sort(
-        key=lambda made: (to_instant(made[sort.removeprefix("-")]), made["_id"]),
+        key=lambda stored: (to_instant(stored[sort.removeprefix("-")]), stored["_id"]),
         reverse=sort.startswith("-"),
     )
-    return [made["_id"] for made in chosen]
+    return [stored["_id"] for stored in chosen]
 
 
 @settings(max_examples=examples(150))
@@ -165,9 +166,9 @@ def test_what_exists_throughout_is_seen_while_others_come_change_and_go(
     workspace = next(WORKSPACES)
     table: dict[str, dict[str, Any]] = {}
 
-    def write(made: dict[str, Any]) -> None:
-        table[made["_id"]] = made
-        put(strict, made, workspace=workspace)
+    def write(written: dict[str, Any]) -> None:
+        table[written["_id"]] = written
+        put(strict, written, workspace=workspace)
 
     for number, row in enumerate(rows):
         write(conversation(id=f"c{number}", **row))
@@ -194,8 +195,8 @@ def test_what_exists_throughout_is_seen_while_others_come_change_and_go(
     assert all(count >= 1 if sort == "updatedAt" else count == 1 for count in times)
 
 
-def delete(table: ConversationTable, workspace: str, made: dict[str, Any]) -> None:
-    key = f"{to_instant(made['createdAt'])}#{made['_id']}"
+def delete(table: ConversationTable, workspace: str, written: dict[str, Any]) -> None:
+    key = f"{to_instant(written['createdAt'])}#{written['_id']}"
     table._client.delete_item(
         TableName="ConversationsTable",
         Key={"pk": {"S": f"{workspace}#{DOCUMENTED_USER}"}, "sk": {"S": key}},
@@ -208,19 +209,19 @@ def test_a_conversation_just_under_400_kb_is_stored_and_read_and_one_just_over_i
     workspace = next(WORKSPACES)
     noise = random.Random(1).randbytes(420_000).hex()
 
-    def made(length: int) -> Conversation:
+    def with_text(length: int) -> Conversation:
         message = conversation()["messages"][0] | {"message": noise[:length]}
         return Conversation.model_validate(conversation(messages=[message]))
 
     def refusal(length: int) -> str:
         try:
-            put(strict, made(length), workspace=workspace)
+            put(strict, with_text(length), workspace=workspace)
         except ConversationTooLargeError as error:
             return str(error)
         return ""
 
     largest = bisect_left(range(len(noise)), 1, key=lambda length: bool(refusal(length))) - 1
     assert "409,60" in refusal(largest + 1)  # the first that is refused is over by a few bytes
-    put(strict, made(largest), workspace=workspace)
+    put(strict, with_text(largest), workspace=workspace)
     answer = Api(workspaces=workspace).get(workspace)
-    assert answer.body == b"[" + made(largest).to_json() + b"]"
+    assert answer.body == b"[" + with_text(largest).to_json() + b"]"

@@ -73,9 +73,9 @@ def over_http(api: Api) -> httpx.Client:
 
     def answer(request: httpx.Request) -> httpx.Response:
         parameters: dict[str, Any] = dict(request.url.params)
-        made = api.get(**parameters)
-        sent = {name: made.headers[name] for name in made.headers if name != "content-encoding"}
-        return httpx.Response(made.status, headers=sent, content=made.body)
+        served = api.get(**parameters)
+        sent = {name: served.headers[name] for name in served.headers if name != "content-encoding"}
+        return httpx.Response(served.status, headers=sent, content=served.body)
 
     return httpx.Client(transport=httpx.MockTransport(answer), base_url="https://api.example")
 
@@ -151,7 +151,7 @@ def test_a_whole_pass_finds_late_writes_and_deletions(
     dynamodb.delete_item(TableName="ConversationsTable", Key=gone)
     sync(over_http(api), copy, since)
     assert copy["late"] != late  # too old for the loop to ask for
-    there = {one["_id"]: one["updatedAt"] for one in api.get(messages="none").json}
+    there = {listed["_id"]: listed["updatedAt"] for listed in api.get(messages="none").json}
     copy = {id_: copy[id_] for id_ in copy if id_ in there}
     oldest = min(at for id_, at in there.items() if copy.get(id_, {}).get("updatedAt") != at)
     sync(over_http(api), copy, datetime.fromisoformat(oldest))

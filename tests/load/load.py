@@ -97,7 +97,7 @@ def main(seconds: float) -> int:
     for kind in KINDS:
         times = sorted(latencies[kind]) or [0.0]
         shares = (times[int(share * (len(times) - 1))] for share in (0.5, 0.9, 0.99, 1))
-        print(f"{kind:28}{len(times):>9}" + "".join(f"{one:>9.0f}" for one in shares))
+        print(f"{kind:28}{len(times):>9}" + "".join(f"{latency:>9.0f}" for latency in shares))
     grown = after - before
     print(f"memory {before:.0f} MB, then {after:.0f} MB")
     for error, times_seen in errors.most_common():

@@ -145,7 +145,9 @@ def api(template: Json) -> Json:
 def of_type(template: Json, kind: str) -> dict[str, Json]:
     """The properties of the resources of a type, by name."""
     resources = template["Resources"].items()
-    return {name: one["Properties"] for name, one in resources if one["Type"] == kind}
+    return {
+        name: resource["Properties"] for name, resource in resources if resource["Type"] == kind
+    }
 
 
 NO_VALUE = {"Ref": "AWS::NoValue"}
@@ -292,7 +294,7 @@ def test_a_gateway_response_is_a_problem_with_a_pinned_status(api: Json, kind: s
 
 def test_every_cause_of_a_401_gets_the_same_answer(api: Json) -> None:
     responses = api["Body"]["x-amazon-apigateway-gateway-responses"].values()
-    answers = {json.dumps(one) for one in responses if one["statusCode"] == "401"}
+    answers = {json.dumps(response) for response in responses if response["statusCode"] == "401"}
     assert len(answers) == 1
 
 
@@ -433,8 +435,8 @@ def test_no_policy_has_a_wildcard_action_and_only_tracing_has_no_resource(deploy
 
 def test_no_other_resource_grants_anything(template: Json, deployed: Json) -> None:
     roles = {"ListConversationsRole", "AuthorizeRole", "ApiGatewayRole"}
-    for one, expected in ((template, roles), (deployed, roles | {"CodeDeployServiceRole"})):
-        iam = {name for name, own in one["Resources"].items() if "IAM" in own["Type"]}
+    for version, expected in ((template, roles), (deployed, roles | {"CodeDeployServiceRole"})):
+        iam = {name for name, resource in version["Resources"].items() if "IAM" in resource["Type"]}
         assert iam == expected
     for name in ("ApiGatewayRole", "ApiGatewayAccount"):  # others of the account may use them
         resource = template["Resources"][name]
@@ -458,7 +460,10 @@ def test_the_conversations_are_keyed_and_indexed_as_designed(template: Json) -> 
     assert index["IndexName"] == "by-updated"
     assert keys(index) == {"pk": "HASH", "updatedKey": "RANGE"}
     assert index["Projection"] == {"ProjectionType": "ALL"}
-    types = {one["AttributeName"]: one["AttributeType"] for one in table["AttributeDefinitions"]}
+    types = {
+        definition["AttributeName"]: definition["AttributeType"]
+        for definition in table["AttributeDefinitions"]
+    }
     assert types == {"pk": "S", "sk": "S", "updatedKey": "S"}
 
 
@@ -563,9 +568,9 @@ def test_the_outputs_name_the_address_the_tables_and_where_to_look(template: Jso
     address = "https://${Api}.execute-api.${AWS::Region}.${AWS::URLSuffix}/${StageName}" + PATH
     outputs = {name: output["Value"] for name, output in template["Outputs"].items()}
     assert outputs.pop("DashboardUrl")["Fn::Sub"].endswith("#dashboards:name=${Dashboard}")
-    own = {"Fn::Sub": f"https://${{DomainName}}{PATH}"}
+    domain = {"Fn::Sub": f"https://${{DomainName}}{PATH}"}
     assert outputs == {
-        "ConversationsUrl": {"Fn::If": ["HasDomain", own, {"Fn::Sub": address}]},
+        "ConversationsUrl": {"Fn::If": ["HasDomain", domain, {"Fn::Sub": address}]},
         "ConversationsTableName": CONVERSATIONS,
         "ApiKeysTableName": API_KEYS,
         "AlarmTopicArn": {"Ref": "AlarmTopic"},
@@ -580,7 +585,7 @@ def test_the_dashboards_address_is_told_only_where_it_is_right(template: Json) -
 
 
 def test_every_parameter_has_a_default(template: Json) -> None:
-    assert all("Default" in own for own in template["Parameters"].values())
+    assert all("Default" in parameter for parameter in template["Parameters"].values())
 
 
 def test_the_firewall_counts_keys_and_addresses_and_blocks_plainly(
@@ -614,7 +619,7 @@ def test_the_firewall_counts_keys_and_addresses_and_blocks_plainly(
 
 
 def test_a_few_addresses_cannot_use_up_everyones_requests(template: Json) -> None:
-    defaults = {name: own["Default"] for name, own in template["Parameters"].items()}
+    defaults = {name: parameter["Default"] for name, parameter in template["Parameters"].items()}
     a_second = defaults["RequestsPerMinuteAndAddress"] / 60
     assert defaults["ThrottlingRate"] == 20 * a_second  # as the comment in template.yaml says
     assert defaults["ThrottlingBurst"] >= 10 * a_second
@@ -700,9 +705,9 @@ def test_another_tls_policy_makes_another_deployment_which_it_takes_effect_with(
     time.sleep(1)  # SAM names a deployment by the second
     other = translated(source=SOURCE.replace(TLS_POLICY, "SecurityPolicy_TLS13_1_3_2025_09"))
     ids = set()
-    for one in (template, other):
-        (deployment,) = of_type(one, "AWS::ApiGateway::Deployment")
-        (stage,) = of_type(one, "AWS::ApiGateway::Stage").values()
+    for version in (template, other):
+        (deployment,) = of_type(version, "AWS::ApiGateway::Deployment")
+        (stage,) = of_type(version, "AWS::ApiGateway::Stage").values()
         assert stage["DeploymentId"] == {"Ref": deployment}
         ids.add(deployment)
     assert len(ids) == 2
@@ -867,7 +872,7 @@ def test_every_metric_of_the_dashboard_and_the_alarms_is_one_that_its_service_pu
     assert {(namespace, name) for namespace, name, _ in shown} == set(PUBLISHED)
     tables = {json.dumps(CONVERSATIONS), json.dumps(API_KEYS)}
     for alarm in of_type(template, "AWS::CloudWatch::Alarm").values():
-        by_name = {one["Name"]: one["Value"] for one in alarm["Dimensions"]}
+        by_name = {dimension["Name"]: dimension["Value"] for dimension in alarm["Dimensions"]}
         assert frozenset(by_name) in PUBLISHED[alarm["Namespace"], alarm["MetricName"]]
         assert by_name.get("ApiName") in (None, {"Ref": "AWS::StackName"})
         assert by_name.get("Stage") in (None, {"Ref": "StageName"})

@@ -53,13 +53,13 @@ def test_only_a_granted_workspace_has_a_partition(user: str, granted: str, asked
 
 @given(st.text(max_size=200), st.text(max_size=200), st.text(max_size=200), st.text(max_size=200))
 def test_no_mix_of_ids_makes_the_partition_of_another(w1: str, u1: str, w2: str, u2: str) -> None:
-    made = []
+    keys = []
     for workspace, user in ((w1, u1), (w2, u2)):
         try:
-            made.append(partition_key(workspace, user))
+            keys.append(partition_key(workspace, user))
         except ValueError:
             return
-    assert (made[0] == made[1]) == ((w1, u1) == (w2, u2))
+    assert (keys[0] == keys[1]) == ((w1, u1) == (w2, u2))
 
 
 @pytest.mark.parametrize(

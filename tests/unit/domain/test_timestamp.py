@@ -94,11 +94,13 @@ moments = st.datetimes(datetime(2, 1, 1), datetime(9998, 12, 31), timezones=offs
 
 
 @given(moments, moments)
-def test_instants_sort_as_the_moments_that_they_stand_for(one: datetime, other: datetime) -> None:
-    instants = [to_instant(moment.isoformat(timespec="microseconds")) for moment in (one, other)]
+def test_instants_sort_as_the_moments_that_they_stand_for(
+    first: datetime, second: datetime
+) -> None:
+    instants = [to_instant(moment.isoformat(timespec="microseconds")) for moment in (first, second)]
     cut = [
         moment.astimezone(UTC).replace(microsecond=moment.microsecond // 1000 * 1000)
-        for moment in (one, other)
+        for moment in (first, second)
     ]
     assert (instants[0] < instants[1]) == (cut[0] < cut[1])
     assert [datetime.fromisoformat(instant) for instant in instants] == cut

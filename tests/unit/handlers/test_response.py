@@ -13,8 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from domain.errors import RequestError
-from handlers import list_conversations
-from handlers import response as encoding
+from handlers import list_conversations, response
 from handlers.problems import to_problem
 from storage.conversations import Page
 from tests.support.api import DECODE, EVENTS, Answer, assert_problem, play
@@ -105,16 +104,16 @@ CODINGS = ["zstd", "gzip", "identity"]
 
 def encode(page: Page, **options: Any) -> Any:
     given = {"request_id": "r", "coding": "identity", "if_none_match": "", "link": link} | options
-    return encoding.encode(page, **cast("Any", given))
+    return response.encode(page, **cast("Any", given))
 
 
 def test_a_page_that_exceeds_the_quota_shortens_itself_and_links_on() -> None:
     documents = [b'"' + bytes([97 + number]) * 1_000_000 + b'"' for number in range(20)]
-    shortened, response, _ = encode(page(*documents))
+    shortened, answer, _ = encode(page(*documents))
     assert 4 <= len(shortened.documents) <= 6
-    assert json.loads(response.body) == [json.loads(text) for text in shortened.documents]
+    assert json.loads(answer.body) == [json.loads(text) for text in shortened.documents]
     last = f"key-{len(shortened.documents) - 1}"
-    assert response.headers["Link"] == f'<https://h/?cursor={last}>; rel="next"'
+    assert answer.headers["Link"] == f'<https://h/?cursor={last}>; rel="next"'
 
 
 def documents_of(*sizes: int, noise: bool, seed: int = 1) -> list[bytes]:
@@ -161,7 +160,7 @@ def shorten(whole: Page, monkeypatch: pytest.MonkeyPatch, coding: str) -> Work:
         encodings += 1
         return sha256(body)
 
-    monkeypatch.setattr(encoding, "sha256", counting_sha256)
+    monkeypatch.setattr(response, "sha256", counting_sha256)
     tracemalloc.start()
     try:
         shortened, _, size = encode(whole, coding=coding)
@@ -180,7 +179,7 @@ def assert_bounded(whole: Page, monkeypatch: pytest.MonkeyPatch, coding: str) ->
     assert work.page.documents == whole.documents[:length]
     assert work.size <= LIMIT
     if length < len(whole.documents) and work.size < LIMIT * 7 // 8:
-        monkeypatch.setattr(encoding, "MAX_ENVELOPE_BYTES", 10 * LIMIT)
+        monkeypatch.setattr(response, "MAX_ENVELOPE_BYTES", 10 * LIMIT)
         assert encode(whole.first(length + 1), coding=coding)[2] > LIMIT
 
 
@@ -206,7 +205,7 @@ def test_a_page_of_any_distribution_is_shortened_within_the_bounds(
         for number, (size, noise) in enumerate(parts)
     ]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(encoding, "MAX_ENVELOPE_BYTES", 24_000)
+        patch.setattr(response, "MAX_ENVELOPE_BYTES", 24_000)
         patch.setattr(sys.modules[__name__], "LIMIT", 24_000)
         assert_bounded(page(*documents), patch, coding)
 
@@ -219,8 +218,8 @@ def test_a_first_conversation_that_is_too_large_alone_is_refused() -> None:
 def test_the_largest_conversation_fits_a_page_of_its_own() -> None:
     worst = b'{"a":"' + b'\\"' * 1_499_990 + b'"}'
     assert 2_999_900 < len(worst) <= 3_000_000
-    shortened, response, _ = encode(page(worst, worst, worst))
-    assert response.body.encode() == b"[" + worst + b"]"
+    shortened, answer, _ = encode(page(worst, worst, worst))
+    assert answer.body.encode() == b"[" + worst + b"]"
     assert len(shortened.documents) == 1
 
 
@@ -247,17 +246,17 @@ def test_a_whole_list_that_was_cut_short_is_refused() -> None:
 @pytest.mark.parametrize(("length", "compressed"), [(1021, False), (1022, False), (1023, True)])
 def test_compression_begins_above_one_kib(length: int, coding: str, *, compressed: bool) -> None:
     text = b'"' + b"a" * (length - 2) + b'"'
-    _, response, _ = encode(page(text), coding=coding)
-    assert response.headers.get("Content-Encoding") == (coding if compressed else None)
-    assert response.base64_encoded == compressed
-    body = DECODE[coding](b64decode(response.body)) if compressed else response.body.encode()
+    _, answer, _ = encode(page(text), coding=coding)
+    assert answer.headers.get("Content-Encoding") == (coding if compressed else None)
+    assert answer.base64_encoded == compressed
+    body = DECODE[coding](b64decode(answer.body)) if compressed else answer.body.encode()
     assert body == b"[" + text + b"]"
 
 
 def test_a_zstd_window_is_one_that_every_client_takes() -> None:
     text = b'"' + b"a" * 20_000_000 + b'"'  # a smaller body would be its own window
-    _, response, _ = encode(page(text), coding="zstd")
-    assert DECODE["zstd"](b64decode(response.body)) == b"[" + text + b"]"
+    _, answer, _ = encode(page(text), coding="zstd")
+    assert DECODE["zstd"](b64decode(answer.body)) == b"[" + text + b"]"
     wide = zstd.compress(text, options={zstd.CompressionParameter.window_log: 24})
     with pytest.raises(zstd.ZstdError):
         DECODE["zstd"](wide)
@@ -267,15 +266,15 @@ def test_a_list_that_gzip_cannot_carry_comes_whole_with_zstd() -> None:
     document = documents_of(100_000, noise=True)[0]  # a repetition further off than gzip looks
     whole = page(*[document] * 110)
     assert "zstd" in refusal(whole, coding="gzip")
-    _, response, _ = encode(whole, coding="zstd", link=None)
-    assert DECODE["zstd"](b64decode(response.body)) == b"[" + b",".join(whole.documents) + b"]"
+    _, answer, _ = encode(whole, coding="zstd", link=None)
+    assert DECODE["zstd"](b64decode(answer.body)) == b"[" + b",".join(whole.documents) + b"]"
 
 
 def test_the_etag_covers_content_and_link_but_not_the_encoding() -> None:
     text = b'"' + b"a" * 2000 + b'"'
     tags = [
-        encode(made, coding=coding)[1].headers["ETag"]
-        for made in (page(text), page(text, text), page(text, text).first(1))
+        encode(listed, coding=coding)[1].headers["ETag"]
+        for listed in (page(text), page(text, text), page(text, text).first(1))
         for coding in CODINGS
     ]
     assert tags[0::3] == tags[1::3] == tags[2::3]
@@ -288,9 +287,9 @@ def test_a_304_has_the_headers_of_the_200_and_no_body() -> None:
     tag = whole.headers["ETag"]
     strong = tag.removeprefix("W/")
     for condition in (tag, strong, "*", f'"x", {tag}', f'W/"a,b",{strong} ,"y"'):
-        _, response, _ = encode(page(b"{}", b"{}").first(1), if_none_match=condition)
-        assert (response.status_code, response.body) == (304, "")
-        assert response.headers == {
+        _, answer, _ = encode(page(b"{}", b"{}").first(1), if_none_match=condition)
+        assert (answer.status_code, answer.body) == (304, "")
+        assert answer.headers == {
             name: value for name, value in whole.headers.items() if name != "Content-Type"
         }
     for condition in ("", '"x"', 'W/""', strong[1:-1], "**"):
@@ -343,4 +342,4 @@ def test_a_304_has_the_headers_of_the_200_and_no_body() -> None:
 def test_the_coding_is_the_one_that_the_client_likes_best(
     accept_encoding: str, coding: str
 ) -> None:
-    assert encoding.coding_of(accept_encoding) == coding
+    assert response.coding_of(accept_encoding) == coding

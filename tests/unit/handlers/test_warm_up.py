@@ -30,9 +30,9 @@ class Store(Reader):
 
 @pytest.fixture
 def store(monkeypatch: pytest.MonkeyPatch) -> Store:
-    made = Store()
-    monkeypatch.setattr(warm_up, "reader", lambda _: made)
-    return made
+    recorder = Store()
+    monkeypatch.setattr(warm_up, "reader", lambda _: recorder)
+    return recorder
 
 
 READ = ("Query", {"TableName": "Table"}, 3)

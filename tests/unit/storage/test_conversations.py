@@ -26,8 +26,8 @@ def item(number: int, kind: str) -> dict[str, Any]:
     sort_key = {"S": f"2024-12-01T08:45:00.000Z#{id_}"}
     if kind == "t":
         return {**TOMBSTONE, "sk": sort_key}
-    made = layout.pack("demo", Conversation.model_validate(conversation(id=id_)))
-    return {**made, "sk": sort_key}
+    packed = layout.pack("demo", Conversation.model_validate(conversation(id=id_)))
+    return {**packed, "sk": sort_key}
 
 
 def size_of(item: dict[str, Any]) -> int:

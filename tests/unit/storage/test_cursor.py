@@ -29,19 +29,19 @@ def refused(text: str, partition: Partition = HERE, query: ConversationQuery = Q
 
 
 def test_a_cursor_goes_on_after_its_position() -> None:
-    made = cursor.encode(POSITION, HERE, QUERY)
-    assert cursor.position_of(HERE, replace(QUERY, cursor=made)) == POSITION
+    encoded = cursor.encode(POSITION, HERE, QUERY)
+    assert cursor.position_of(HERE, replace(QUERY, cursor=encoded)) == POSITION
 
 
 def test_a_cursor_of_the_index_goes_on_after_its_position() -> None:
     query = ConversationQuery(sort="updatedAt")
-    made = cursor.encode(POSITION * 2, HERE, query)
-    assert cursor.position_of(HERE, replace(query, cursor=made)) == POSITION * 2
+    encoded = cursor.encode(POSITION * 2, HERE, query)
+    assert cursor.position_of(HERE, replace(query, cursor=encoded)) == POSITION * 2
 
 
 def test_limit_and_messages_may_change_between_pages() -> None:
-    made = cursor.encode(POSITION, HERE, replace(QUERY, limit=3, messages="none"))
-    assert not refused(made, query=replace(QUERY, limit=4, messages="last"))
+    encoded = cursor.encode(POSITION, HERE, replace(QUERY, limit=3, messages="none"))
+    assert not refused(encoded, query=replace(QUERY, limit=4, messages="last"))
 
 
 @pytest.mark.parametrize("partition", ["demo#other", "other#674e29976b6acbac106d2651"])
@@ -67,10 +67,10 @@ def test_a_cursor_of_another_sort_or_filter_is_refused(other: dict[str, Any]) ->
 
 @given(st.integers(0, 200), st.characters(codec="utf-8"))
 def test_a_tampered_cursor_is_refused(place: int, character: str) -> None:
-    made = cursor.encode(POSITION, HERE, QUERY)
-    place %= len(made)
-    tampered = made[:place] + character + made[place + 1 :]
-    assert refused(tampered) == (tampered != made)
+    encoded = cursor.encode(POSITION, HERE, QUERY)
+    place %= len(encoded)
+    tampered = encoded[:place] + character + encoded[place + 1 :]
+    assert refused(tampered) == (tampered != encoded)
 
 
 @given(st.text() | st.binary().map(lambda noise: urlsafe_b64encode(noise).decode()))
@@ -100,8 +100,8 @@ def test_a_forged_position_outside_the_bounds_or_longer_than_a_key_is_refused() 
 
 
 def test_a_cursor_names_no_partition() -> None:
-    made = cursor.encode(POSITION, HERE, QUERY)
-    content = urlsafe_b64decode(made + "=" * (-len(made) % 4)).decode()
+    encoded = cursor.encode(POSITION, HERE, QUERY)
+    content = urlsafe_b64decode(encoded + "=" * (-len(encoded) % 4)).decode()
     assert "demo" not in content
     assert "674e29976b6acbac106d2651" not in content
 

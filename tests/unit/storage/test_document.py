@@ -1,17 +1,21 @@
 import json
 import re
+import time
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from backports import zstd
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from domain.conversation import Conversation
 from domain.errors import ConversationTooLargeError
+from domain.query import Messages
 from storage import document
 from tests.support.api import DOCUMENTED, DOCUMENTED_USER, conversation
-from tests.support.strategies import conversations
+from tests.support.budget import examples
+from tests.support.strategies import conversations, json_values, messages, texts
 
 EXAMPLE = Conversation.model_validate(DOCUMENTED)
 CHECKSUM: dict[int, int] = {zstd.CompressionParameter.checksum_flag: 1}
@@ -23,11 +27,11 @@ def decode(stored: bytes | str) -> bytes:
 
 @given(conversations)
 def test_a_conversation_survives_the_document(fields: dict[str, Any]) -> None:
-    made = Conversation.from_json(json.dumps(fields))
-    stored = document.encode(made)
-    assert document.decode(stored, made.id, made.user_id) == made.to_json()
+    whole = Conversation.from_json(json.dumps(fields))
+    stored = document.encode(whole)
+    assert document.decode(stored, whole.id, whole.user_id) == whole.to_json()
     plain = json.dumps(fields, indent=1)
-    assert document.decode(plain, made.id, made.user_id) == made.to_json()
+    assert document.decode(plain, whole.id, whole.user_id) == whole.to_json()
 
 
 MESSAGE = DOCUMENTED["messages"][0]  # type: ignore[index]
@@ -147,3 +151,88 @@ def test_a_conversation_too_large_for_a_response_is_refused_by_name() -> None:
     large = Conversation.model_validate(conversation(agentId="a" * 3_000_000))
     with pytest.raises(ConversationTooLargeError, match=EXAMPLE.id):
         document.encode(large)
+
+
+@given(conversations)
+def test_messages_can_be_cut_to_the_last_or_none(given_: dict[str, Any]) -> None:
+    whole = Conversation.from_json(json.dumps(given_)).to_json()
+    every = json.loads(whole)["messages"]
+    kept: dict[Messages, list[Any]] = {"all": every, "last": every[-1:], "none": []}
+    for which, expected in kept.items():
+        cut = document.keep_messages(whole, which)
+        assert json.loads(cut) == {**json.loads(whole), "messages": expected}
+        assert which == "all" or document.keep_messages(cut, which) == cut
+
+
+def last_by_decoding(elements: str) -> str:
+    """The last element, found by decoding each."""
+    start = end = 0
+    while end < len(elements):
+        start = end
+        end = json.JSONDecoder().raw_decode(elements, start)[1] + len(",")
+    return elements[start:]
+
+
+# Texts and nested values that look like the beginning of a message.
+begun = st.sampled_from(
+    [',{"direction":"', '{"direction":"', "},{", "\\", '"', '\\"', "]}", "[{", ",{", "\n"]
+)
+lookalike_texts = st.lists(begun | texts, max_size=5).map("".join)
+lookalike_values: st.SearchStrategy[Any] = st.recursive(
+    lookalike_texts | json_values,
+    lambda inner: st.lists(
+        inner | st.builds(lambda value: {"direction": "in", "x": value}, inner), max_size=4
+    ),
+    max_leaves=10,
+)
+lookalikes = st.builds(
+    lambda message, text, value: message | {"direction": text, "message": text, "more": value},
+    messages,
+    lookalike_texts,
+    lookalike_values,
+)
+
+
+@settings(max_examples=examples(500))
+@given(st.lists(lookalikes | messages, max_size=6))
+def test_the_last_message_is_byte_for_byte_the_one_that_decoding_finds(
+    given_: list[dict[str, Any]],
+) -> None:
+    whole = Conversation.from_json(json.dumps(conversation(messages=given_))).to_json()
+    start, end = whole.index(b"[") + 1, whole.rindex(b"]")
+    last = last_by_decoding(whole[start:end].decode()).encode()
+    assert document.keep_messages(whole, "last") == whole[:start] + last + whole[end:]
+
+
+def seconds(call: Callable[[], object]) -> float:
+    """The CPU that a call takes, at best."""
+    took = []
+    for _ in range(5):
+        begun = time.process_time()
+        call()
+        took.append(time.process_time() - begun)
+    return min(took)
+
+
+def test_the_last_of_many_messages_is_found_without_decoding_all() -> None:
+    nested = {**MESSAGE, "x": [0, *[{"direction": "in"}] * 100]}
+    whole = Conversation.model_validate(
+        conversation(messages=[MESSAGE] * 10_000 + [nested])
+    ).to_json()
+    assert json.loads(document.keep_messages(whole, "last"))["messages"] == [nested]
+    assert (
+        seconds(lambda: document.keep_messages(whole, "last"))
+        < seconds(lambda: json.loads(whole)) / 4
+    )
+
+
+def test_text_that_looks_like_the_messages_does_not_mislead_the_cut() -> None:
+    marks = ',"messages":[{"a":1}],"createdAt":"'
+    nested = {**MESSAGE, "message": marks, "messages": [MESSAGE], "createdAt2": marks}
+    whole = Conversation.model_validate(
+        conversation(
+            pathwayId=marks, agentId=marks, customer={"name": ","}, messages=[MESSAGE, nested]
+        )
+    ).to_json()
+    assert json.loads(document.keep_messages(whole, "last"))["messages"] == [nested]
+    assert json.loads(document.keep_messages(whole, "none"))["messages"] == []

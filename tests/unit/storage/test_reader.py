@@ -63,13 +63,15 @@ class DynamoDB:
 
     def reader(self) -> Any:
         """A new one, which takes the short way."""
-        made = module.reader.__wrapped__(self.fallbacks.append)
-        assert isinstance(made, Reader)
-        return made
+        built = module.reader.__wrapped__(self.fallbacks.append)
+        assert isinstance(built, Reader)
+        return built
 
     def asked(self, *by: str) -> bool:
         """Whether there was one request by each of these."""
-        agents = ["boto3" if "amz-sdk-invocation-id" in one else "reader" for one in self.requests]
+        agents = [
+            "boto3" if "amz-sdk-invocation-id" in headers else "reader" for headers in self.requests
+        ]
         return agents == [*by]
 
 
@@ -102,7 +104,7 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
     now = datetime.now(UTC)
-    made = (
+    signed = (
         x509.CertificateBuilder(name, name, key.public_key(), 1, now, now + timedelta(days=1))
         .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
         .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
@@ -111,7 +113,7 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("certificate") / "pem"
     pem = serialization.Encoding.PEM
     private = serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    path.write_bytes(key.private_bytes(pem, *private) + made.public_bytes(pem))
+    path.write_bytes(key.private_bytes(pem, *private) + signed.public_bytes(pem))
     return path
 
 
@@ -372,8 +374,8 @@ def test_the_short_way_is_taken_where_the_environment_says_all_that_it_needs(
             monkeypatch.delenv(name)
         else:
             monkeypatch.setenv(name, value)
-    made = module.reader.__wrapped__(lambda _: None)
-    assert isinstance(made, Reader) == short
+    built = module.reader.__wrapped__(lambda _: None)
+    assert isinstance(built, Reader) == short
 
 
 @pytest.mark.parametrize("name", ["AWS_PROFILE", "AWS_DEFAULT_PROFILE"])
@@ -399,11 +401,11 @@ def test_keys_that_expire_are_asked_for_before_each_request(
     keys = iter([Credentials("one", "x", "first"), Credentials("two", "y", "second")])
     monkeypatch.setattr(reader._session, "get_credentials", lambda: next(keys))
     assert reader.query(**QUERY) == reader.query(**QUERY)
-    assert [one["authorization"][:31] for one in plain.requests] == [
+    assert [headers["authorization"][:31] for headers in plain.requests] == [
         "AWS4-HMAC-SHA256 Credential=one",
         "AWS4-HMAC-SHA256 Credential=two",
     ]
-    assert [one["x-amz-security-token"] for one in plain.requests] == ["first", "second"]
+    assert [headers["x-amz-security-token"] for headers in plain.requests] == ["first", "second"]
 
 
 # https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-test-suite.html

@@ -54,7 +54,7 @@ def test_extended_json_becomes_plain(extended: object, expected: object) -> None
 def test_every_millisecond_survives() -> None:
     spelled = [plain({"$date": f"2024-12-01T08:45:00.{ms:03}Z"}) for ms in range(1000)]
     assert spelled == [plain({"$date": 1733042700000 + ms}) for ms in range(1000)]
-    assert all(one < other for one, other in pairwise(spelled))
+    assert all(earlier < later for earlier, later in pairwise(spelled))
 
 
 @pytest.mark.parametrize(

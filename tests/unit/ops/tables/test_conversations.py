@@ -221,8 +221,8 @@ def test_each_attempt_is_stamped_anew_after_its_wait(
 
 
 def test_an_attempt_to_write_ends_within_20_seconds() -> None:
-    made: Any = aws.client(None, "us-east-1", attempts=1)
-    config = made.meta.config
+    client: Any = aws.client(None, "us-east-1", attempts=1)
+    config = client.meta.config
     assert config.connect_timeout + config.read_timeout <= 20
     assert config.retries["total_max_attempts"] == 1
 
