@@ -486,9 +486,10 @@ def test_the_export_line_of_serve_leads_every_command_to_its_tables(tmp_path: Pa
     )
     try:
         assert server.stdout
-        said = b"".join(
-            iter(server.stdout.readline, b"Edits of src/ are picked up. Ctrl-C stops it.\n")
-        )
+        said = b""
+        while not said.endswith(b"Ctrl-C stops it.\n"):
+            said += (read := server.stdout.readline())
+            assert read, said  # else it has ended
         line = re.search(r"^ +(export .*)$", said.decode(), re.MULTILINE)
         url = re.search(r"^API +(\S+)$", said.decode(), re.MULTILINE)
         assert line
