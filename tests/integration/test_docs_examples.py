@@ -1,4 +1,4 @@
-"""The examples of docs/reference/guides.md, run as a reader would run them: from top to bottom."""
+"""The examples of the documentation, run as a reader would run them: from top to bottom."""
 
 import json
 import os
@@ -19,6 +19,7 @@ from ops.local import server
 from ops.local.docs_site import DOCS, LOCAL
 from ops.local.environment import environment
 from ops.local.server import LocalApi
+from ops.local.template import ROOT
 from storage.conversations import ConversationTable
 from storage.dynamodb import client
 from tests.support.api import conversation
@@ -98,6 +99,77 @@ def test_each_curl_line_is_answered(place: Place) -> None:
     assert created == sorted(created, reverse=True)
     assert created[-1] > "2024-11-30T23:00:00Z"
     assert json.loads(error)["error"]["code"] == "invalid_parameter"
+
+
+def blocks(page: str, language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", (ROOT / page).read_text(), re.DOTALL)
+
+
+def shows(whole: Any, part: Any) -> bool:
+    """Whether the part is the whole, with fields left out."""
+    match part:
+        case dict():
+            return all(name in whole and shows(whole[name], part[name]) for name in part)
+        case list():
+            return len(whole) == len(part) and all(map(shows, whole, part))
+        case _:
+            return bool(whole == part)
+
+
+def test_the_readme_shows_a_part_of_the_answer(place: Place) -> None:
+    executable("curl")
+    (command,) = (block for block in blocks("README.md", "sh") if block.startswith("curl"))
+    (shown,) = blocks("README.md", "json")
+    assert shows(json.loads(run("sh", command, place)), json.loads(shown))
+
+
+def test_the_reference_shows_the_whole_answer(place: Place) -> None:
+    executable("curl")
+    page = "docs/reference/get-all-conversations.md"
+    command = next(block for block in blocks(page, "sh") if block.startswith("curl"))
+    (shown,) = blocks(page, "json")
+    answer = run("sh", command.replace("curl ", "curl -sS ", 1), place)
+    assert json.loads(answer) == json.loads(shown)
+
+
+def test_the_way_of_data_from_one_workspace_to_another(place: Place) -> None:
+    (lines,) = blocks("docs/load-data.md", "sh")
+    given = {name: value for name, value in place.api.environment.items() if value is not None}
+    console = str(Path(sys.executable).with_name("conversations"))
+    outputs = []
+    for line in lines.splitlines():
+        done = subprocess.run(
+            ["bash", "-c", re.sub("^conversations", console, line)],
+            cwd=place.folder,
+            env=os.environ | given,
+            input="y\n",  # `delete` asks
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        outputs.append(done.stdout + done.stderr)
+    _, loaded, issued, got, deleted = outputs
+    assert "500" in loaded
+    assert re.search(r"\btk_\w{32}\b", issued)
+    assert "curl " in issued
+    assert got.count('"_id"') > 10
+    assert "500" in deleted
+
+
+def test_one_test_runs_by_its_name(tmp_path: Path) -> None:
+    (line,) = (block for block in blocks("CONTRIBUTING.md", "sh") if "pytest" in block)
+    words = [sys.executable, "-m", *line.removeprefix(".venv/bin/").split()]
+    done = subprocess.run(
+        [*words, "-o", f"cache_dir={tmp_path}"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert re.search(r"\b1 passed\b", done.stdout), done.stdout
 
 
 # The functions of the guides, with data that changes between two calls. GIVEN is a JSON text.

@@ -295,9 +295,7 @@ def test_the_contract_names_the_same_response_headers() -> None:
 
 # What the pages name
 
-PAGES = sorted(
-    {*(ROOT / "docs").rglob("*.md"), DOCS / "llms.txt", ROOT / "README.md", ROOT / "CHANGELOG.md"}
-)
+PAGES = sorted({*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), DOCS / "llms.txt"})
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
@@ -362,7 +360,13 @@ def test_the_links_of_a_page_lead_somewhere(page: Path) -> None:
         path, _, anchor = target.partition("#")
         file = page.parent / path if path else page
         assert file.exists(), target
-        headings = re.findall("^#+ (.+)$", file.read_text(), re.MULTILINE) if anchor else []
+        text = re.sub(
+            "^ *```.*?^ *```",
+            "",
+            file.read_text() if anchor else "",
+            flags=re.DOTALL | re.MULTILINE,
+        )
+        headings = re.findall("^#+ (.+)$", text, re.MULTILINE)
         anchors = {
             re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings
         }
