@@ -158,7 +158,7 @@ def test_the_way_of_data_from_one_workspace_to_another(place: Place) -> None:
     assert "500" in deleted
 
 
-def test_one_test_runs_by_its_name(tmp_path: Path) -> None:
+def test_a_test_runs_by_its_name(tmp_path: Path) -> None:
     (line,) = (block for block in blocks("CONTRIBUTING.md", "sh") if "pytest" in block)
     words = [sys.executable, "-m", *line.removeprefix(".venv/bin/").split()]
     done = subprocess.run(
@@ -169,7 +169,7 @@ def test_one_test_runs_by_its_name(tmp_path: Path) -> None:
         timeout=120,
         check=False,
     )
-    assert re.search(r"\b1 passed\b", done.stdout), done.stdout
+    assert done.returncode == 0, done.stdout  # 5: no test has that name
 
 
 # The functions of the guides, with data that changes between two calls. GIVEN is a JSON text.
