@@ -341,7 +341,10 @@ BROKEN: dict[str, tuple[str, str]] = {  # name: what stands in the line, and the
         lines(conversation(updatedAt="2024-12-01T08:45:00")),
         "updatedAt must be an RFC 3339 timestamp with an offset",
     ),
-    "no day": (lines(conversation(createdAt="2024-02-30T08:45:00Z")), "createdAt must be a moment"),
+    "no day": (
+        lines(conversation(createdAt="2024-02-30T08:45:00Z")),
+        "createdAt must be a date that exists",
+    ),
     "$date of nothing": (
         lines(conversation(createdAt={"$date": "soon"})),
         r"a \$date is malformed",

@@ -119,7 +119,7 @@ def test_no_key_and_every_bad_key_get_one_answer(local: LocalApi, key: str | Non
 @pytest.mark.parametrize(
     ("method", "path"),
     [
-        *(("GET", "/"), ("GET", PATH + "/1"), ("GET", PATH + "/")),
+        *(("GET", "/nothing"), ("GET", PATH + "/1"), ("GET", PATH + "/")),
         *(("POST", PATH), ("OPTIONS", PATH), ("BREW", PATH)),
     ],
 )
@@ -178,7 +178,7 @@ def test_one_connection_serves_many_requests(local: LocalApi) -> None:
         (b"GET / HTTP/1.1\r\nContent-Length: -1\r\n\r\n", 400, "bad_request"),
         (b"GET / HTTP/1.1\r\nA: " + 70_000 * b"a" + b"\r\n\r\n", 400, "bad_request"),
         (b"GET / HTTP/1.1\r\nContent-Length: 10485761\r\n\r\n", 413, "request_too_large"),
-        (b"GET / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n", 404, "not_found"),
+        (b"GET /nothing HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n", 404, "not_found"),
     ],
 )
 def test_what_is_no_request_gets_the_gateways_answer(
