@@ -132,9 +132,9 @@ bench: $(BIN)/conversations ## Measure the endpoint beside its peers, and write 
 ARTIFACT := $(CURDIR)/build/artifact
 ARTIFACT_VENV := .venv-artifact
 # The other integration tests are of the console, which is not in the package; so is fuzz's server.
-ARTIFACT_TESTS = $(addprefix tests/unit/, handlers/test_response.py storage/test_reader.py handlers/test_warm_up.py) \
+ARTIFACT_TESTS = $(addprefix tests/unit/, handlers/test_response.py handlers/test_warm_up.py) \
 	$(addprefix tests/integration/test_, \
-	authorize.py faults.py fuzz.py isolation.py list_conversations.py package.py reads.py strict_dynamodb.py sync.py) \
+	authorize.py connections.py faults.py fuzz.py isolation.py list_conversations.py package.py reader.py reads.py strict_dynamodb.py sync.py) \
 	--deselect tests/integration/test_fuzz.py::test_no_bytes_bring_the_server_down_or_out_of_its_shape
 test-artifact: $(BIN)/conversations $(MINISTACK_VENV)/bin/ministack ## Test the handlers out of the package that sam build makes
 	@if python=$$($(BIN)/python -c 'from ops.package.build import runtime_python as p; print(p())'); then set -e; \
