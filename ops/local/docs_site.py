@@ -55,6 +55,8 @@ _PAGE = """\
 <link rel="icon" href="data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg' \
 viewBox='0 0 16 16'%3E%3Cpath fill='%230d9488' d='M1 2h14v10H8l-4 3v-3H1z'/%3E%3C/svg%3E">
 <style>
+/* Without it the scrollbars stay white on the dark page. */
+:root:has(body.dark-mode) { color-scheme: dark }
 /* The tag's own title, beside that of its operation. */
 #reference .tag-section-container > .section { display: none }
 /* The headers first, since one of them is required. */
