@@ -63,7 +63,14 @@ def run(language: str, text: str, place: Place) -> str:
     file = place.folder / {"python": "guide.py", "js": "guide.mjs", "sh": "guide.sh"}[language]
     file.write_text(text.replace(LOCAL, place.api.url))
     program = sys.executable if language == "python" else executable(PROGRAMS[language])
-    done = subprocess.run([program, file], capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(
+        [program, file],
+        cwd=place.folder,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
     assert done.stderr == ""
     assert done.returncode == 0
     return done.stdout
@@ -90,7 +97,7 @@ def test_the_guides_show_the_same_in_both_languages() -> None:
 def test_each_curl_line_is_answered(place: Place) -> None:
     executable("curl")
     commands = re.findall(r"```sh\n(curl .*?)```", GUIDES, re.DOTALL)
-    whole, head, filtered, error = (run("sh", command, place) for command in commands)
+    whole, head, filtered, poll, error = (run("sh", command, place) for command in commands)
     assert [listed["_id"] for listed in json.loads(whole)] == [conversation()["_id"]]
     assert re.search(
         f'\nlink: <{place.api.endpoint}\\?limit=100&cursor=.+>; rel="next"', head, re.IGNORECASE
@@ -98,6 +105,7 @@ def test_each_curl_line_is_answered(place: Place) -> None:
     created = [listed["createdAt"] for listed in json.loads(filtered)]
     assert created == sorted(created, reverse=True)
     assert created[-1] > "2024-11-30T23:00:00Z"
+    assert (poll, run("sh", commands[3], place)) == ("200\n", "304\n")
     assert json.loads(error)["error"]["code"] == "invalid_parameter"
 
 
