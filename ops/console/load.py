@@ -120,7 +120,7 @@ def _print(summary: "Summary", *, dry_run: bool) -> None:
         print(f"  Fields left out: {', '.join(names)}")
     if summary.late:
         late = f"  {summary.late:,} of those loaded are older than a minute"
-        print(f"{late}: sync clients find them in a whole pass only.")
+        print(f"{late}: clients that sync find them only when they read everything again.")
     if summary.problem:
         show_error(f"{summary.name}: {summary.problem}")
 
