@@ -1,15 +1,18 @@
 """The local API behind `make run`, and the single event behind `make invoke`.
 
-`make run` calls `server.running`, which does four things. It reads the routes, functions, tables
-and gateway responses from `template.yaml` (`template.py`; `cloudformation.py` resolves `!Ref` and
-its like). It starts a DynamoDB in this process with the demo data (`dynamodb.py`, `demo.py`), and
-keeps the variables that lead boto3 there (`environment.py`). It listens on a port (`ports.py`).
-Then, for each request, it asks `gateway.py`, which does what API Gateway does: it makes an event
-(`events.py`) for the authorizer, and if that allows the request, one for the route's function.
-`functions.py` does what Lambda does: it imports the handler from `src/`, anew after an edit, and
-calls it. In there, `debugger.py` lets `breakpoint()` reach the terminal. `docs_site.py` serves the
-reference beside the API.
+`make run` calls `server.running`, which starts, in this process:
 
-`make invoke` plays one event on the same data, but in Lambda's own runtime client, in another
+- the API as `template.yaml` describes it: `template.py` reads the routes, functions, tables and
+  gateway responses, and `cloudformation.py` resolves `!Ref` and the other intrinsic functions;
+- a DynamoDB with the demo data (`dynamodb.py`, `demo.py`), and the environment variables that
+  direct boto3 to it (`environment.py`);
+- an HTTP server (`server.py`), on the port asked for or the next free one (`ports.py`).
+
+`gateway.py` plays API Gateway. For each request it builds an event (`events.py`) for the authorizer
+and, if that allows the request, one for the route's function. `functions.py` plays Lambda: it
+imports the handlers from `src/`, again after each edit, and calls them. `debugger.py` lets a
+`breakpoint()` in them reach the terminal. `docs_site.py` serves the reference beside the API.
+
+`make invoke` runs one event on the same data, but in Lambda's own runtime client, in another
 process (`runtime.py`).
 """

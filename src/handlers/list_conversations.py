@@ -1,4 +1,4 @@
-"""`GET /v1/api/conversations`: all conversations of the caller in a workspace."""
+"""`GET /v1/api/conversations`: the caller's conversations in a workspace."""
 
 import os
 import re
@@ -26,7 +26,7 @@ _HOST = re.compile(r"[\w.:\[\]-]+", re.ASCII)
 
 @cache
 def table() -> ConversationTable:
-    """The table of conversations, its client kept for the life of the function."""
+    """The table of conversations; its client is kept for the life of the function."""
     return ConversationTable(reader(fell_back), os.environ["CONVERSATIONS_TABLE"])
 
 
@@ -47,7 +47,7 @@ def list_conversations(workspace_id: parameters.WorkspaceId) -> Response[str]:
 
     coding = response.coding_of(_header(event, "accept-encoding"))
     if_none_match = _header(event, "if-none-match")
-    # A 304 has no size: a whole list that fits only compressed is read for its ETag, too.
+    # A 304 has no body, so a list that fits only when compressed may still be compared.
     compare_whole = query.limit is None and if_none_match != ""
     page = table().query(
         partition,
@@ -76,10 +76,11 @@ def _header(event: dict[str, Any], name: str) -> str:
 
 
 def _address(event: dict[str, Any], next_cursor: str) -> str:
-    """The address of the next page, as the client spelled this one's."""
+    """The address of the next page: the client's own address with another cursor."""
     context = event["requestContext"]
     scheme = "http" if _header(event, "x-forwarded-proto") == "http" else "https"
-    hosts = (_header(event, "host"), context.get("domainName") or "")  # two Hosts have a comma
+    # The pattern has no comma, so two Host headers do not match.
+    hosts = (_header(event, "host"), context.get("domainName") or "")
     host = next(filter(_HOST.fullmatch, hosts), None)
     origin = f"{scheme}://{host}" if host else ""  # a Link may be relative, RFC 8288
     query = {**event["queryStringParameters"], "cursor": next_cursor}
@@ -89,7 +90,7 @@ def _address(event: dict[str, Any], next_cursor: str) -> str:
 def _record(page: Page, status: int, size: int, *, whole: bool) -> None:
     metrics.add_metric("ConversationsReturned", MetricUnit.Count, len(page.documents))
     metrics.add_metric("StoreReads", MetricUnit.Count, page.reads)
-    if whole:  # a page is cut to fit
+    if whole:  # the size of a page says nothing: it is cut to fit
         metrics.add_metric("WholeListBytes", MetricUnit.Bytes, size)
     logger.info(
         "listed", status=status, conversations=len(page.documents), bytes=size, reads=page.reads
@@ -97,12 +98,13 @@ def _record(page: Page, status: int, size: int, *, whole: bool) -> None:
 
 
 def _prepare() -> None:
-    """Do in the init phase what the first request would else wait for: routes, client, a read."""
+    """Prepare the routes and do one read during init, so the first request need not wait."""
     prepare_routes()
-    warm_up.warm_up("Query", _nothing)
+    warm_up.warm_up("Query", _empty_query)
 
 
-def _nothing() -> dict[str, Any]:
+def _empty_query() -> dict[str, Any]:
+    """The arguments of a Query that finds nothing."""
     nobody = Caller("nobody", frozenset({"none"}), "none")
     name, partition = os.environ["CONVERSATIONS_TABLE"], partition_of(nobody, "none")
     return dict(layout.request(name, partition, ConversationQuery(limit=1)))

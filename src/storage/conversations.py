@@ -1,4 +1,4 @@
-"""The table of conversations: one partition per workspace and user, read page after page."""
+"""The table of conversations, read page by page: one partition per workspace and user."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from storage.layout import Item
 
-_MAX_LIMIT = 100_000  # items of a read; DynamoDB ends it at 1 MB
+_MAX_LIMIT = 100_000  # items per read; DynamoDB stops at 1 MB anyway
 
 
 @dataclass(slots=True)
@@ -25,9 +25,9 @@ class Page:
     """Conversations in order, as canonical JSON.
 
     Attributes:
-        positions: for each, the position after which to look for the one that follows.
-        next: the position after which the next page begins; `None` if nothing follows.
-        reads: how many requests DynamoDB answered for it.
+        positions: for each conversation, the position after which a next page would begin.
+        next: the position after which the next page does begin; `None` if nothing follows.
+        reads: the number of DynamoDB requests that it took.
     """
 
     documents: list[bytes] = field(default_factory=list)
@@ -36,7 +36,7 @@ class Page:
     reads: int = 0
 
     def first(self, count: int) -> "Page":
-        """The page cut to its first conversations, at least one, because another follows."""
+        """The first `count` conversations, at least one; `next` is set, as more follow."""
         positions = self.positions[:count]
         return Page(self.documents[:count], positions, positions[-1], self.reads)
 
@@ -57,14 +57,17 @@ class ConversationTable:
         max_bytes: int,
         seconds_left: Callable[[], float],
     ) -> Page:
-        """The conversations that `query` asks for, from a position on.
+        """The conversations that `query` asks for, those after a position.
 
-        The page is cut short, and its `next` tells where, when it would exceed `max_bytes` of
-        JSON, or when less time is left than another request to DynamoDB may take, or than the
-        answer to the client. It holds at least one conversation if DynamoDB returns one first.
+        The page ends early, with `next` set, when it would exceed `max_bytes` of JSON, or when
+        too little time is left for another request to DynamoDB or for answering the client. Once
+        DynamoDB has returned a conversation, the page holds at least that one.
+
+        Args:
+            seconds_left: returns how long the function may still run.
 
         Raises:
-            StoreError: DynamoDB fails, or an answer is incomplete or about another partition.
+            StoreError: DynamoDB fails, or its answer is incomplete or from another partition.
             UnreadableConversationError: a stored conversation is damaged.
         """
         page = Page()
@@ -81,7 +84,7 @@ class ConversationTable:
                 deleted = layout.tombstone(item)
                 if deleted is not None and query.deleted == "exclude":
                     if page.positions:
-                        page.positions[-1] = position  # the next page need not read it again
+                        page.positions[-1] = position  # the next page begins after the tombstone
                     continue
                 if len(page.documents) == query.limit:
                     return page.first(query.limit)
@@ -103,7 +106,8 @@ class ConversationTable:
             request["ExclusiveStartKey"] = answer["LastEvaluatedKey"]
             if query.limit is not None:
                 listed = len(page.documents)
-                # So many should hold what is missing. A read that found nothing doubles the next.
+                # Read as many items as should hold the missing conversations, by the share of
+                # items listed so far. After a read that listed nothing, read twice as many.
                 expected = ceil((query.limit + 1 - listed) * read / listed) if listed else 0
                 doubled = 2 * request["Limit"] if listed == before else 0
                 request["Limit"] = min(max(expected, doubled), _MAX_LIMIT)
@@ -112,13 +116,13 @@ class ConversationTable:
 def _checked(
     answer: "QueryOutputTypeDef", partition: Partition, query: ConversationQuery
 ) -> "tuple[list[tuple[Item, Position]], Position | None]":
-    """The items of an answer with their positions, and where it ends if more follows.
+    """The items of an answer with their positions, and the last position if more follows.
 
-    An answer cut off on the way raises nothing by itself; one to another request can arrive on a
-    connection that was out of step.
+    The client does not notice a truncated answer, or one that belongs to another request on the
+    same connection.
 
     Raises:
-        StoreUnavailableError: the answer is incomplete, or about another partition.
+        StoreUnavailableError: the answer is incomplete, or from another partition.
     """
     try:
         keyed = [(item, layout.key_of(item, query)) for item in _list(answer["Items"])]

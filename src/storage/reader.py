@@ -1,4 +1,4 @@
-"""Query and GetItem over one kept connection: importing boto3 takes longer than all the rest."""
+"""Query and GetItem on one kept connection, without boto3, whose import dominates a cold start."""
 
 import hmac
 import importlib.util
@@ -20,7 +20,7 @@ from pybase64 import b64decode
 from storage.dynamodb import ATTEMPT_SECONDS, client
 
 _KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
-# What a whole answer always has; GetItem is asked for the capacity that it consumed.
+# What every complete answer has. GetItem answers state it because the request asks for it.
 _ALWAYS = {"Query": {"Items", "Count"}, "GetItem": {"ConsumedCapacity"}}
 _ONLY_FOR_BOTO3 = (
     *("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"),
@@ -30,7 +30,7 @@ _ONLY_FOR_BOTO3 = (
 
 @cache
 def reader(fell_back: Callable[[str], None]) -> Any:
-    """The function's `Reader`, or boto3's client where the environment asks for what only that can.
+    """The function's `Reader`, or boto3's client if the environment needs what only boto3 supports.
 
     `fell_back` is called with the reason, which holds no data, when a `Reader` turns to boto3.
     """
@@ -45,15 +45,15 @@ def reader(fell_back: Callable[[str], None]) -> Any:
 
 
 class Reader:
-    """Tries each read once; boto3's client does, with retries, what brings no whole answer.
+    """Tries each read once. If that fails, boto3's client does the read, with retries.
 
-    Name resolution and the head of an answer are bounded by the function's timeout only.
+    Only the function's timeout bounds name resolution and the head of an answer.
     """
 
     def __init__(self, address: str, region: str, fell_back: Any, snapshot: object) -> None:
         self._region, self._fell_back, self._reason = region, fell_back, ""
         self._client: Any = None
-        # SnapStart's keys expire, and botocore renews them.
+        # Under SnapStart the credentials expire; botocore renews them.
         self._session: Any = snapshot and importlib.import_module("boto3").Session()
         scheme, self._host, *_ = urlsplit(address)
         self._connection: Any = HTTPConnection(self._host)
@@ -78,10 +78,10 @@ class Reader:
         return self._client
 
     def attempt(self, operation: str, request: Any, seconds: float = ATTEMPT_SECONDS) -> Any:
-        """The answer as boto3's client has it, if it comes whole within the time, else `None`."""
+        """The answer in the form of boto3's client; `None` if none is complete within `seconds`."""
         try:
             return self._ask(operation, json.dumps(request).encode(), time.monotonic() + seconds)
-        except Exception as error:  # noqa: BLE001 - whatever it is, boto3 tries again
+        except Exception as error:  # noqa: BLE001 - whatever failed, boto3 tries again
             self._connection.close()  # the next answer must not begin with the rest of this one
             self._reason = str(error) if type(error) is HTTPException else type(error).__name__
             return None
@@ -112,28 +112,28 @@ class Reader:
 
     def _exchange(self, body: bytes, headers: dict[str, str], deadline: float) -> Any:
         connection, sock = self._connection, self._connection.sock
-        # Unread bytes would be taken for the answer. `select` does not see those decrypted already.
+        # Leftover bytes would pass for the answer. `select` misses those that TLS has decrypted.
         if sock and (getattr(sock, "pending", int)() or select.select([sock], [], [], 0)[0]):
             connection.close()
         kept = connection.sock is not None
         try:
-            connection.timeout = min(1.0, _left(deadline))  # to connect, where it is not
+            connection.timeout = min(1.0, _left(deadline))  # if it must connect first
             connection.request("POST", "/", body, headers)
             sock = connection.sock
             sock.settimeout(_left(deadline))
             response = HTTPResponse(sock, method="POST")
-            if not response.fp.peek():  # the connection has ended
+            if not response.fp.peek():  # DynamoDB closed the connection
                 raise ConnectionResetError
         except OSError as error:
             connection.close()
             if not kept or isinstance(error, TimeoutError):
                 raise
-            return self._exchange(body, headers, deadline)  # DynamoDB ends idle connections
-        connection.response_class = lambda *_, **__: response  # not another one
-        connection.getresponse()  # the answer has begun: what fails now is not sent again
+            return self._exchange(body, headers, deadline)  # DynamoDB closes idle connections
+        connection.response_class = lambda *_, **__: response  # its buffer has what `peek` read
+        connection.getresponse()  # outside the `try`: once an answer has begun, nothing is resent
         content, chunk, length = bytearray(), b".", response.length
-        while chunk and not response.isclosed():  # by the last byte, on newer Pythons
-            sock.settimeout(_left(deadline))  # it bounds one wait, not all of them
+        while chunk and not response.isclosed():  # newer Pythons close it at the last byte
+            sock.settimeout(_left(deadline))  # bounds a single wait, so set it for each
             content += (chunk := response.read1(65_536))
         if length not in (None, len(content)):
             raise HTTPException("TruncatedAnswer")
@@ -142,7 +142,7 @@ class Reader:
 
 
 def sign(headers: dict[str, str], body: bytes, scope: str, key_id: str, secret: str) -> str:
-    """AWS Signature Version 4 of a POST to `/` with these headers, their names in lower case."""
+    """The AWS Signature Version 4 of a POST to `/`; it signs all `headers`, named in lower case."""
     names = ";".join(sorted(headers))
     lines = [f"{name}:{headers[name]}" for name in sorted(headers)]
     request = "\n".join(["POST", "/", "", *lines, "", names, sha256(body).hexdigest()])
@@ -162,7 +162,7 @@ def _left(deadline: float) -> float:
 
 
 def _decode(value: dict[str, Any]) -> dict[str, Any]:
-    """An attribute's value with bytes in place of Base64; any other object as it is."""
+    """Decode the Base64 in an attribute value; return any other object unchanged."""
     if isinstance(text := value.get("B"), str):
         value["B"] = b64decode(text, validate=True)
     if isinstance(texts := value.get("BS"), list):
