@@ -1,1 +1,1 @@
-"""Conversations, callers, API keys and errors: pydantic and the standard library, nothing else."""
+"""Conversations, callers, API keys and errors. Imports only pydantic and the standard library."""

@@ -1,4 +1,4 @@
-"""API keys: `tk_`, 26 random base62 characters, and a checksum of 6 more. Stored as a hash only."""
+"""API keys: `tk_`, 26 random base62 characters, and a checksum of 6 more. Only a hash is stored."""
 
 import re
 import secrets
@@ -31,18 +31,18 @@ def checksum(body: str) -> str:
 
 
 def is_well_formed(key: str) -> bool:
-    """Whether the key could have been issued, told without a read: format and checksum hold."""
+    """Whether format and checksum are right. Needs no read."""
     return bool(_PATTERN.fullmatch(key)) and checksum(key[:-_CHECKSUM]) == key[-_CHECKSUM:]
 
 
 def hash_of(key: str) -> str:
-    """The SHA-256 of the key, in hexadecimal: all that is stored of it."""
+    """The SHA-256 of the key, in hexadecimal. Only this is stored."""
     return sha256(key.encode()).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
 class ApiKey:
-    """What is known of an issued key. Timestamps are instants (`domain.timestamp.to_instant`)."""
+    """An issued key. Timestamps are instants (`domain.timestamp.to_instant`)."""
 
     key_hash: str
     key_id: str

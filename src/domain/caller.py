@@ -1,4 +1,4 @@
-"""Who calls: identifiers, and the grants of an API key. Needs no pydantic, for the authorizer."""
+"""Callers and identifiers. Without pydantic, which the authorizer need not load."""
 
 import re
 from collections.abc import Mapping
@@ -8,7 +8,7 @@ from typing import Self
 from domain.errors import InvalidCallerError, RequestError
 
 WORKSPACE_ID = r"^[A-Za-z0-9_-]{1,64}$"
-# Users and conversations: printable ASCII without `#`, which joins the parts of a key.
+# Of users and conversations: printable ASCII without `#`, the separator in stored keys.
 ID = r'^[ -"$-~]{1,128}$'
 
 
@@ -16,7 +16,7 @@ def require_id(value: str, pattern: str = ID) -> str:
     """The identifier itself.
 
     Raises:
-        ValueError: it does not match the pattern, and so could forge a key.
+        ValueError: it does not match the pattern, and could forge a stored key.
     """
     if not re.fullmatch(pattern, value):
         raise ValueError(f"an identifier must match {pattern}")
@@ -25,7 +25,7 @@ def require_id(value: str, pattern: str = ID) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """The user whom an API key identifies, and the workspaces that it grants.
+    """The user whom an API key identifies, and the workspaces that the key grants.
 
     Raises:
         ValueError: an identifier is malformed.
@@ -41,10 +41,10 @@ class Caller:
             require_id(workspace_id, WORKSPACE_ID)
 
     def require_grant(self, workspace_id: str) -> None:
-        """Passes if the workspace is granted.
+        """Check that the caller has a grant for the workspace.
 
         Raises:
-            RequestError: `workspace_not_found`: it is not, or does not exist, one answer for both.
+            RequestError: `workspace_not_found`: no grant, or no such workspace; one code for both.
         """
         if workspace_id not in self.workspace_ids:
             raise RequestError("workspace_not_found")

@@ -39,15 +39,15 @@ class Customer(_Model):
 
 
 class Message(_Model):
-    """A message of the conversation. Further fields that it carries are kept."""
+    """A message of the conversation. Additional fields are kept."""
 
     model_config = ConfigDict(extra="allow")
     __pydantic_extra__: dict[str, JsonValue]
 
-    direction: str = Field(description="Who sent it, such as `inbound` or `outbound`.")
-    sent: bool = Field(description="Whether it has been sent.")
-    message: str = Field(description="The text.")
-    status: str = Field(description="Where it stands, such as `approved`. New words may come up.")
+    direction: str = Field(description="The direction, such as `inbound` or `outbound`.")
+    sent: bool = Field(description="Whether the message has been sent.")
+    message: str = Field(description="The text of the message.")
+    status: str = Field(description="The status, such as `approved`. New values may be added.")
     id: str = Field(alias="_id", description="The unique identifier for the message.")
     created_at: Timestamp = Field(
         alias="createdAt", description="The timestamp when the message was created."
@@ -58,7 +58,7 @@ class Message(_Model):
 
 
 class Conversation(_Model):
-    """A conversation of a user with a customer, its fields in the order of the wire."""
+    """A conversation of a user with a customer. Clients get the fields in this order."""
 
     id: Id = Field(alias="_id", description="The unique identifier for the conversation.")
     user_id: Id = Field(
@@ -84,18 +84,19 @@ class Conversation(_Model):
 
     @classmethod
     def from_json(cls, text: bytes | str) -> Self:
-        """The conversation that a JSON object describes; further fields of it are left out.
+        """The conversation that a JSON object describes. Additional fields are dropped.
 
         Raises:
-            ValueError: it is no JSON (RFC 8259: no NaN, no lone surrogate), or no conversation.
+            ValueError: the text is not JSON (RFC 8259: no NaN, no lone surrogate) or does not
+                describe a conversation.
         """
         # Not `model_validate_json`: that turns a NaN among a message's further fields into null.
         return cls.model_validate(from_json(text, allow_inf_nan=False))
 
     def to_json(self) -> bytes:
-        """The canonical JSON: compact, UTF-8, what is absent left out.
+        """The canonical JSON: compact, UTF-8, without absent fields.
 
         Raises:
-            ValueError: a text holds a lone surrogate, which UTF-8 cannot.
+            ValueError: a text holds a lone surrogate, which UTF-8 cannot represent.
         """
         return self.model_dump_json(by_alias=True, exclude_unset=True).encode()

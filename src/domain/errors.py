@@ -1,4 +1,4 @@
-"""The errors that the rest raises."""
+"""The errors that the other modules raise."""
 
 import re
 
@@ -7,8 +7,8 @@ class ConversationsError(Exception):
     """An error with a code of the contract; `handlers/problems.py` has the table of codes.
 
     Attributes:
-        detail: what to change, for the client, where the table's text does not say it all. It
-            names no key, no cursor and no content.
+        detail: tells the client what to change, if the table's text is not precise enough. Never
+            contains a key, a cursor or content.
     """
 
     code: str = "internal_error"
@@ -16,7 +16,7 @@ class ConversationsError(Exception):
 
 
 class RequestError(ConversationsError):
-    """The request cannot be answered as it is: a code whose status is 4xx."""
+    """The client must change the request. The code has a 4xx status."""
 
     def __init__(self, code: str, detail: str = "") -> None:
         super().__init__(code, detail)
@@ -25,7 +25,7 @@ class RequestError(ConversationsError):
 
 
 class StoreError(ConversationsError):
-    """DynamoDB did not do what was asked of it.
+    """A request to DynamoDB failed.
 
     Attributes:
         reason: the AWS error code or the client's error class, for the log.
@@ -37,13 +37,13 @@ class StoreError(ConversationsError):
 
 
 class StoreUnavailableError(StoreError):
-    """DynamoDB throttles, refuses access, times out or answers garbage."""
+    """DynamoDB throttles, refuses access, times out or returns garbage."""
 
     code = "store_unavailable"
 
 
 class MalformedApiKeyError(StoreUnavailableError):
-    """The item of an API key is malformed, and so the key lets nobody in.
+    """The item of an API key is malformed, so the key is useless.
 
     Attributes:
         hash_start: the first 8 hexadecimal digits of the key's hash, which find the item.
@@ -51,13 +51,13 @@ class MalformedApiKeyError(StoreUnavailableError):
 
     def __init__(self, key_hash: str) -> None:
         super().__init__("MalformedApiKey")
-        # What is no hash could be a key, stored by mistake.
+        # Anything but a hash could be a key, stored by mistake.
         is_hash = re.fullmatch("[0-9a-f]{64}", key_hash)
         self.hash_start = key_hash[:8] if is_hash else "(no hash)"
 
 
 class StoreRequestError(StoreError):
-    """DynamoDB calls a request of ours invalid: a defect."""
+    """DynamoDB rejected our request as invalid: a defect."""
 
 
 class InvalidCallerError(ConversationsError):
@@ -69,7 +69,7 @@ class UnreadableConversationError(ConversationsError):
 
     Attributes:
         key: the partition and sort key of its item.
-        reason: what is wrong, without any of its content.
+        reason: what is wrong with it. Never contains content.
     """
 
     def __init__(self, key: tuple[str, str], reason: str) -> None:
@@ -79,4 +79,4 @@ class UnreadableConversationError(ConversationsError):
 
 
 class ConversationTooLargeError(ConversationsError):
-    """A conversation exceeds what a response or a DynamoDB item (400 KB) holds."""
+    """A conversation does not fit a response or a DynamoDB item (400 KB)."""

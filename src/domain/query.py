@@ -1,4 +1,4 @@
-"""What is asked of the list: every query parameter, declared once."""
+"""The query parameters of the list."""
 
 import re
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ Sort = Literal["-createdAt", "createdAt", "-updatedAt", "updatedAt"]
 Messages = Literal["all", "last", "none"]
 Deleted = Literal["exclude", "include"]
 Range = tuple[str | None, str | None]
-"""Instants: from the first one on, before the second; `None` is no bound."""
+"""Two instants: from the first, inclusive, to the second, exclusive; `None` is no bound."""
 Position = tuple[str, ...]
 """Where a page ends: the values of the sort keys of its last conversation."""
 
@@ -43,15 +43,15 @@ _Instant = Annotated[
     | _Absent,
     Rule(
         "one RFC 3339 timestamp with an offset, such as 2024-12-01T08:45:00Z; "
-        "a + in it is written %2B"
+        "write a + in it as %2B"
     ),
 ]
 
 
 class ConversationQuery(BaseModel):
-    """Which conversations of a user in a workspace, how many, in which order.
+    """Which conversations of a user in a workspace are listed, how many, and in which order.
 
-    The alias of a field is the parameter's name. A `Rule` tells a client what it must be.
+    A field's alias is the parameter's name. Its `Rule` tells a client what the value must be.
     """
 
     model_config = ConfigDict(frozen=True, alias_generator=to_camel, populate_by_name=True)
@@ -61,13 +61,13 @@ class ConversationQuery(BaseModel):
         Rule("one whole number from 1 to 1000"),
     ] = Field(
         default=None,
-        description="Return a page of at most this many conversations. Without it: everything.",
+        description="Return a page of at most this many conversations. Without it, return all.",
     )
     cursor: Annotated[
         Annotated[str, Field(min_length=1)] | _Absent, Rule("one cursor, taken from a Link header")
     ] = Field(
         default=None,
-        description="Where the page begins: opaque, from the `Link` header of the page before. "
+        description="Where the page begins: opaque, from the previous page's `Link` header. "
         "Valid for the same user, workspace, filters and sort; `limit` and `messages` may change.",
     )
     agent_id: _Id = Field(default=None, description="Only conversations of exactly this agent.")
@@ -86,22 +86,22 @@ class ConversationQuery(BaseModel):
     )
     sort: Annotated[Sort, Rule("one of -createdAt, createdAt, -updatedAt and updatedAt")] = Field(
         default="-createdAt",
-        description="The order: `-createdAt` is newest first, `-updatedAt` an inbox, "
-        "`updatedAt` for sync.",
+        description="The order: `-createdAt` lists the newest first, `-updatedAt` the last updated "
+        "first, as an inbox does. Use `updatedAt` for sync.",
     )
     messages: Annotated[Messages, Rule("one of all, last and none")] = Field(
         default="all",
-        description="Which messages each conversation holds: `all`, only the `last`, or `none`, "
-        "an empty array.",
+        description="Which messages each conversation has: `all`, only the `last`, or `none` "
+        "(an empty array).",
     )
     deleted: Annotated[Deleted, Rule("one of exclude and include")] = Field(
         default="exclude",
-        description="Whether deleted conversations are listed too, as tombstones: for sync.",
+        description="Whether to list deleted conversations too, as tombstones. For sync.",
     )
 
     @property
     def by_updated(self) -> bool:
-        """Whether the order is that of the index."""
+        """Whether the list is sorted by `updatedAt`, and so read from the index."""
         return self.sort in ("-updatedAt", "updatedAt")
 
     @property
@@ -114,7 +114,7 @@ class ConversationQuery(BaseModel):
 
     @property
     def bounds(self) -> Range:
-        """The range of a position's first value."""
+        """The range that the first value of a position lies in."""
         return self.updated_at if self.by_updated else self.created_at
 
 

@@ -3,7 +3,7 @@
 import re
 from datetime import UTC, datetime
 
-# RFC 3339, section 5.6, without leap seconds: what clients may send as a parameter.
+# RFC 3339, section 5.6, without leap seconds: the form that parameters must have.
 RFC_3339 = (
     r"^\d{4}-\d{2}-\d{2}[Tt]([01]\d|2[0-3]):[0-5]\d:[0-5]\d(\.\d+)?"
     r"([Zz]|[+-]([01]\d|2[0-3]):[0-5]\d)$"
@@ -12,12 +12,12 @@ _PATTERN = re.compile(RFC_3339, re.ASCII)
 
 
 def to_utc(text: str) -> str:
-    """The timestamp in UTC with `Z`; one that is spelled so already comes back as it is.
+    """The timestamp in UTC with `Z`. One that already has this form is returned unchanged.
 
-    A leap second, which no Python clock knows, becomes the second before.
+    A leap second, which `datetime` cannot represent, becomes the second before.
 
     Raises:
-        ValueError: the text is no RFC 3339 timestamp, or no day of the calendar in UTC.
+        ValueError: the text is not an RFC 3339 timestamp, or its date does not exist.
     """
     is_leap_second = text[16:19] == ":60"
     if is_leap_second:
@@ -29,7 +29,7 @@ def to_utc(text: str) -> str:
     except (ValueError, OverflowError):
         raise ValueError("must be a date that exists, from the year 0001 to 9999 in UTC") from None
     if is_leap_second and (moment.hour, moment.minute) != (23, 59):
-        raise ValueError("must be a second of the clock")
+        raise ValueError("must not have a leap second except at 23:59:60 UTC")
     return f"{moment.isoformat()[:19]}{match[2] or ''}Z"
 
 
@@ -44,10 +44,10 @@ def to_instant(text: str) -> str:
 
 
 def now() -> str:
-    """This instant, as `to_instant` spells it."""
+    """The current time, in the form of `to_instant`."""
     return spell(datetime.now(UTC))
 
 
 def spell(moment: datetime) -> str:
-    """A moment in UTC, as `to_instant` spells it."""
+    """A time in UTC, in the form of `to_instant`."""
     return moment.isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z"

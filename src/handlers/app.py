@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
 
 app = APIGatewayRestResolver(enable_validation=True)
-# Without the others, `Exception` would not catch what Powertools answers by itself.
+# Powertools answers the other three itself unless they are named here.
 app.exception_handler([Exception, ServiceError, RequestValidationError, ResponseValidationError])(
     to_problem
 )
@@ -35,7 +35,7 @@ def handler(event: dict[str, Any], context: "LambdaContext") -> dict[str, Any]:
 
 
 def _merge_headers(event: dict[str, Any]) -> dict[str, Any]:
-    """The event, with the values of headers whose names differ in case under one name."""
+    """The event, with header names in lower case and the values of equal names together."""
     merged: dict[str, list[str]] = {}
     for name, values in (event.get("multiValueHeaders") or {}).items():
         merged.setdefault(name.lower(), []).extend(values)
@@ -43,6 +43,6 @@ def _merge_headers(event: dict[str, Any]) -> dict[str, Any]:
 
 
 def prepare_routes() -> None:
-    """Have Powertools prepare the routes now, which it else does at the first request."""
-    for route in app._static_routes:  # noqa: SLF001 - nothing public does
+    """Have Powertools prepare the routes now instead of at the first request."""
+    for route in app._static_routes:  # noqa: SLF001 - there is no public way
         _ = route.dependant

@@ -1,4 +1,4 @@
-"""The authorizer: an API key → the caller whom it identifies, or a Deny."""
+"""The authorizer: looks up an API key, and allows its caller or denies the request."""
 
 import os
 from collections.abc import Mapping
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @cache
 def table() -> ApiKeyTable:
-    """The table of API keys, its client kept for the life of the function."""
+    """The table of API keys; its client is kept for the life of the function."""
     return ApiKeyTable(reader(fell_back), os.environ["API_KEYS_TABLE"])
 
 
@@ -28,7 +28,7 @@ def table() -> ApiKeyTable:
     correlation_id_path="requestContext.requestId", clear_state=True, log_event=False
 )
 def handler(event: dict[str, Any], _context: "LambdaContext") -> dict[str, Any]:
-    """Answers API Gateway's REQUEST authorizer: an IAM policy, and the caller as context.
+    """Answer API Gateway's REQUEST authorizer with an IAM policy, and the caller as context.
 
     Raises:
         StoreError: DynamoDB fails; API Gateway then answers with AUTHORIZER_FAILURE.
@@ -46,7 +46,7 @@ def handler(event: dict[str, Any], _context: "LambdaContext") -> dict[str, Any]:
         logger.error("failed", **fields)
         raise
     logger.info("authorized" if caller else "denied", key_id=caller and caller.key_id)
-    # The policy is cached for the key, so it covers every method of the API.
+    # API Gateway caches the policy for the key, so it must cover every method of the API.
     api_and_stage = "/".join(event["methodArn"].split("/")[:2])
     return {
         "principalId": caller.user_id if caller else "unknown",
@@ -65,7 +65,7 @@ def handler(event: dict[str, Any], _context: "LambdaContext") -> dict[str, Any]:
 
 
 def identify(headers: Mapping[str, str] | None) -> Caller | None:
-    """The caller whom the `x-api-key` header identifies, if its key is known and active."""
+    """The caller whom the `x-api-key` header identifies; `None` if its key is unknown or ended."""
     lowered = {name.lower(): value for name, value in (headers or {}).items()}
     key = lowered.get("x-api-key", "")
     if not api_key.is_well_formed(key):

@@ -1,4 +1,4 @@
-"""The request's parameters, and what is said of a wrong one."""
+"""Parse the request's parameters, and explain what is wrong with them."""
 
 import re
 from collections.abc import Mapping
@@ -16,7 +16,7 @@ _RULES = query.rules()
 
 
 def _once(values: object) -> object:
-    """A header that is sent twice with the same value is sent once."""
+    """Treat a header that is sent twice with the same value as sent once."""
     return values[0] if isinstance(values, list) and len(set(values)) == 1 else values
 
 
@@ -27,10 +27,10 @@ WorkspaceId = Annotated[
 
 
 def query_of(event: Mapping[str, Any]) -> ConversationQuery:
-    """What the query parameters of an event ask for.
+    """The query that an event's parameters describe.
 
-    Read from the raw event, since Powertools drops unknown names and takes the first of repeated
-    values: a mistyped filter must never return everything.
+    They are read from the raw event: Powertools would drop unknown names and all but one of
+    repeated values, but a mistyped filter must never return everything.
 
     Raises:
         RequestError: `invalid_parameter`, `invalid_cursor` or `unknown_parameter`.
@@ -45,7 +45,7 @@ def query_of(event: Mapping[str, Any]) -> ConversationQuery:
     except ValidationError as error:
         wrong = error.errors()[0]
         name = str(wrong["loc"][0])
-        # Only a timestamp has an error of its own: the spelling is right, the date does not exist.
+        # Only a well-formed timestamp has a specific error: its date does not exist.
         said = wrong.get("ctx", {}).get("error") or f"must be {_RULES[name]}"
         raise _wrong(name, str(said)) from None
     for name in given:
@@ -63,7 +63,7 @@ def _wrong(name: str, said: str) -> RequestError:
 
 
 def _unknown(name: str) -> RequestError:
-    # A longer name could be a key or a cursor that lost its parameter.
+    # A longer name could be a key or a cursor sent without its parameter's name.
     is_short = re.fullmatch(r"[\w.\[\]-]{1,24}", name)
     shown = name if is_short else "with the name that was sent"
     listed = ", ".join(_RULES)
@@ -73,10 +73,10 @@ def _unknown(name: str) -> RequestError:
 
 
 def require_one_api_key(event: Mapping[str, Any]) -> None:
-    """Pass if the request names one API key: the authorizer may have seen another one.
+    """Check that only one API key was sent: of two, the authorizer may have read the other.
 
     Raises:
-        RequestError: `invalid_parameter`, two keys were sent.
+        RequestError: `invalid_parameter`: different keys were sent.
     """
     if len(set(event["multiValueHeaders"].get("x-api-key", ()))) > 1:
         raise RequestError("invalid_parameter", "The x-api-key header must be sent once.")

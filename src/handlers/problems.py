@@ -1,4 +1,4 @@
-"""Every error → one problem response (RFC 9457), by the table of all codes."""
+"""Turns every error into a problem response (RFC 9457). Has the table of all error codes."""
 
 import json
 from dataclasses import dataclass
@@ -35,10 +35,10 @@ TITLES = {  # RFC 9110, section 15, and RFC 6585
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """What is known of an error code.
+    """An error code's status and texts.
 
     Attributes:
-        detail: the message for the client; an error may come with a more precise one.
+        detail: the message for the client, unless the error has a more precise one.
         when, what_to_do: for the documentation, in Markdown.
     """
 
@@ -52,7 +52,7 @@ PROBLEMS = {
     "missing_workspace": Problem(
         400,
         "The x-workspace-id header is required.",
-        when="The request names no workspace.",
+        when="The request does not name a workspace.",
         what_to_do="Send the `x-workspace-id` header.",
     ),
     "invalid_workspace": Problem(
@@ -60,7 +60,7 @@ PROBLEMS = {
         "The x-workspace-id header must be one workspace identifier: "
         "1 to 64 letters, digits, underscores or hyphens.",
         when="The workspace identifier is malformed.",
-        what_to_do="Send the `x-workspace-id` header once, with the identifier as it is.",
+        what_to_do="Send the `x-workspace-id` header once, with the exact identifier.",
     ),
     "invalid_parameter": Problem(
         400,
@@ -74,21 +74,21 @@ PROBLEMS = {
         f"There is no query parameter agentID; there are {', '.join(rules())}.",
         when="The request carries a query parameter that does not exist.",
         what_to_do="Check the spelling, including upper and lower case. "
-        "Unknown parameters are errors so that a mistyped filter never returns everything.",
+        "Unknown parameters are errors, so that a mistyped filter never returns everything.",
     ),
     "invalid_cursor": Problem(
         400,
         "The cursor is damaged, or belongs to another user, workspace, sort or filter. "
         "Take it from the Link header, or start again without one.",
         when="The cursor is damaged, or belongs to another caller, workspace, sort or filter.",
-        what_to_do="Take the address from the `Link` header of the page before as it is, "
+        what_to_do="Use the address in the previous page's `Link` header unchanged, "
         "with a key of the same user. Only `limit` and `messages` may change. "
         "Or start again without `cursor`.",
     ),
     "bad_request": Problem(
         400,
         "The request is malformed. Check its path, headers and query parameters.",
-        when="The request is malformed in another way than the codes above name.",
+        when="The request is malformed in a way that no code above covers.",
         what_to_do="Check the path, the headers and the query parameters.",
     ),
     "invalid_body": Problem(
@@ -100,23 +100,23 @@ PROBLEMS = {
     "unauthorized": Problem(
         401,
         "The API key is missing or not valid. Send the API key in the x-api-key header.",
-        when="There is no API key, or it is malformed, unknown, expired or revoked: "
-        "one answer for all.",
-        what_to_do="Send a valid key in the `x-api-key` header. Trying again does not help.",
+        when="The API key is missing, malformed, unknown, expired or revoked. "
+        "The response does not say which.",
+        what_to_do="Send a valid key in the `x-api-key` header. Retrying does not help.",
     ),
     "workspace_not_found": Problem(
         404,
         "The workspace does not exist, or the API key has no grant for it.",
-        when="The caller has no grant for the workspace, or there is no such workspace: "
-        "one answer for both.",
-        what_to_do="Check the identifier, and ask for a grant. Trying again does not help.",
+        when="The caller has no grant for the workspace, or it does not exist. "
+        "The response does not say which.",
+        what_to_do="Check the identifier, and ask for a grant. Retrying does not help.",
     ),
     "not_found": Problem(
         404,
         "This API answers GET /v1/api/conversations only, without a slash at the end.",
-        when="The path or the method is another than `GET /v1/api/conversations`.",
-        what_to_do="Check the method and the address, which ends without a slash; "
-        "the default one of a deployment contains the stage.",
+        when="The method or the path differs from `GET /v1/api/conversations`.",
+        what_to_do="Check the method and the address. It ends without a slash, and "
+        "a deployment's default address contains the stage.",
     ),
     "response_too_large": Problem(
         413,
@@ -129,7 +129,7 @@ PROBLEMS = {
         413,
         "The request is too large. Send it without a body and with short headers.",
         when="The request itself is too large.",
-        what_to_do="Send no body, and short headers.",
+        what_to_do="Send no body and only short headers.",
     ),
     "unsupported_media_type": Problem(
         415,
@@ -140,15 +140,15 @@ PROBLEMS = {
     "rate_limit_exceeded": Problem(
         429,
         "Too many requests. Try again after the number of seconds in Retry-After.",
-        when="Too many requests came with this key, from this address, or to the whole API.",
-        what_to_do="Wait as many seconds as `Retry-After` says, then try again. "
-        "It can repeat: the rate is estimated.",
+        when="Too many requests with this key, from this address, or to the whole API.",
+        what_to_do="Wait for the number of seconds in `Retry-After`, then try again. "
+        "The error can recur, because the rate is estimated.",
     ),
     "internal_error": Problem(
         500,
         "The request failed because of an error on the server.",
-        when="A defect, or a stored conversation that cannot be read. "
-        "It is never skipped, and its content never shown.",
+        when="The server has a defect, or a stored conversation cannot be read. "
+        "Such a conversation is never skipped, and its content is never shown.",
         what_to_do="Report it with the request id in `instance`.",
     ),
     "store_unavailable": Problem(
@@ -156,14 +156,14 @@ PROBLEMS = {
         "The conversations cannot be read at the moment. Try again after the number of seconds "
         "in Retry-After.",
         when="The store throttles, refuses access, times out or returns garbage, even after "
-        "retries; or a part of the API before it fails.",
-        what_to_do="Wait as many seconds as `Retry-After` says, then try again.",
+        "retries; or another part of the API fails.",
+        what_to_do="Wait for the number of seconds in `Retry-After`, then try again.",
     ),
 }
 
 
 def to_problem(error: Exception) -> Response[str]:
-    """The problem that a client sees of an error; what an operator needs goes to the log."""
+    """The problem response for an error. Logs what an operator needs to know."""
     code, detail = _told(error)
     _record(error, code)
     return _respond(code, detail, logger.get_correlation_id() or "")
@@ -172,7 +172,7 @@ def to_problem(error: Exception) -> Response[str]:
 def _told(error: Exception) -> tuple[str, str]:
     """The code of an error, and its detail for the client."""
     match error:
-        case RequestValidationError():  # of the one parameter that Powertools validates
+        case RequestValidationError():  # Powertools validates only this header
             is_missing = error.errors()[0]["type"] == "missing"
             code, detail = "missing_workspace" if is_missing else "invalid_workspace", ""
         case ServiceError():

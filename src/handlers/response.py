@@ -1,4 +1,4 @@
-"""A page → the response that carries it: ETag, content coding, base64, size limit."""
+"""Turns a page into a response: ETag, content coding, base64, size limit."""
 
 import json
 import re
@@ -25,7 +25,7 @@ else:
 Coding = Literal["zstd", "gzip", "identity"]
 
 MAX_ENVELOPE_BYTES = 6_291_456  # AWS Lambda quota: a synchronous response
-MAX_JSON_BYTES: dict[Coding, int] = {  # to read: more than each brings under the quota
+MAX_JSON_BYTES: dict[Coding, int] = {  # read at most this much: no more would fit the quota
     "zstd": 64_000_000,
     "gzip": 40_000_000,
     "identity": MAX_ENVELOPE_BYTES,
@@ -62,8 +62,8 @@ def encode(
         link: returns the address of the page after a position; `None` if the list must be whole.
 
     Raises:
-        RequestError: `response_too_large`, the list must be whole but does not fit, or its first
-            conversation alone does not.
+        RequestError: `response_too_large`: the list must be whole but does not fit, or even its
+            first conversation does not.
     """
     if page.next is not None and link is None:
         raise _too_large(coding)
@@ -91,7 +91,7 @@ def encode(
         shorter = page.first(length)
     if longest is None:
         raise _too_large(coding)
-    if if_none_match == "*":  # of the page as it was shortened, whose Link goes on from there
+    if if_none_match == "*":  # `*` matches any page; the Link must be the shortened page's
         sent = longest[1].headers
         kept = {name: sent[name] for name in sent if not name.startswith("Content-")}
         return longest[0], Response(304, headers=kept, body=""), 0
@@ -99,7 +99,7 @@ def encode(
 
 
 def _length_of_share(documents: list[bytes], share: float) -> int:
-    """How many documents make up a share of all bytes, at least one."""
+    """The number of documents, at least one, that make up a share of all bytes."""
     ends = list(accumulate(map(len, documents)))
     return max(1, bisect(ends, share * ends[-1]))
 
@@ -112,7 +112,7 @@ def _respond(
     if_none_match: str,
     link: Callable[[Position], str] | None,
 ) -> tuple[Response[str] | None, int]:
-    """The page's response, `None` if too large, and its size. On return, the body is freed."""
+    """The page's response, `None` if too large, and its size. Frees the body on return."""
     headers = dict(headers)
     if page.next is not None and link is not None:
         headers["Link"] = f'<{link(page.next)}>; rel="next"'
@@ -121,7 +121,7 @@ def _respond(
     content.update(headers.get("Link", "").encode())
     digest = content.hexdigest()[:32]
     headers["ETag"] = f'W/"{digest}"'
-    is_whole = link is None  # and needs no room to be unchanged
+    is_whole = link is None  # then a `*` matches even if the list would not fit
     known = re.findall('"[^"]*"', if_none_match)
     if f'"{digest}"' in known or (if_none_match == "*" and is_whole):
         return Response(304, headers=headers, body=""), 0
@@ -132,14 +132,14 @@ def _respond(
 def _envelope(
     body: bytes, headers: dict[str, str], coding: Coding
 ) -> tuple[Response[str] | None, int]:
-    """The response, `None` if too large, and the bytes Lambda's runtime sends, to the byte."""
+    """The response, `None` if too large, and its exact size as Lambda's runtime sends it."""
     compressed = coding != "identity" and len(body) > _MIN_COMPRESSED_BYTES
     if compressed:
         headers = {**headers, "Content-Encoding": coding}
         body = _COMPRESS[coding](body)
         size = (len(body) + 2) // 3 * 4  # as base64
     else:
-        # JSON in a JSON string: each quote and backslash takes a backslash more.
+        # JSON inside a JSON string: each quote and backslash is escaped by another backslash.
         size = len(body) + body.count(b'"') + body.count(b"\\")
     envelope = {
         "statusCode": 200,
@@ -157,7 +157,7 @@ def _envelope(
 
 
 def coding_of(accept_encoding: str) -> Coding:
-    """The coding that the client likes best, the smallest of equals (RFC 9110, section 12.5.3)."""
+    """The coding that the client prefers (RFC 9110, section 12.5.3); the smallest of equals."""
     weights = {}
     for member in accept_encoding.lower().split(","):
         coding, _, weight = member.replace(" ", "").replace("\t", "").partition(";")
@@ -167,9 +167,9 @@ def coding_of(accept_encoding: str) -> Coding:
             weights[coding] = float(match[1])
     liked: dict[Coding, float] = {
         "zstd": weights.get("zstd", 0.0),
-        # A `*` is gzip, which every client knows.
+        # `*` means gzip, which every client can decode.
         "gzip": weights.get("gzip", weights.get("x-gzip", weights.get("*", 0.0))),
-        "identity": weights.get("identity") or 0.0001,  # where all are refused, too
+        "identity": weights.get("identity") or 0.0001,  # the last resort, even if refused
     }
     return max(liked, key=liked.__getitem__)
 

@@ -1,4 +1,4 @@
-"""Logs and metrics of both functions. A log line holds the fields named here, and no others."""
+"""Logs and metrics of both functions. A log line has only the fields named here."""
 
 import traceback
 from collections.abc import Mapping
@@ -8,7 +8,7 @@ from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.logging.formatter import LambdaPowertoolsFormatter
 from aws_lambda_powertools.metrics import MetricUnit, single_metric
 
-# An allow-list, so that no event, key, name, e-mail, phone or message ever gets into a log.
+# An allow-list keeps events, keys, names, e-mail addresses, phone numbers and messages out of logs.
 LOG_FIELDS = frozenset(
     {
         *("level", "timestamp", "service", "message", "location", "correlation_id"),
@@ -29,14 +29,14 @@ metrics = Metrics()
 
 
 def fell_back(reason: str) -> None:
-    """Counts and logs a read that the short way could not do, so that boto3 does it, slower."""
-    # Printed at once: boto3 may take all the time that is left, and the authorizer has no others.
+    """Count and log that `Reader` failed, so that boto3 must do the read, which is slower."""
+    # Emitted at once: the function may time out in boto3, and the authorizer flushes no metrics.
     dimensions = {"service": metrics.service}
     with single_metric("StoreFallbacks", MetricUnit.Count, 1, default_dimensions=dimensions):
         logger.warning("fell back to boto3", reason=reason)
 
 
 def stack_of(error: BaseException) -> list[str]:
-    """Where it was raised, as `file:line function`, without its text, which could show content."""
+    """Where an error was raised, as `file:line function`. Its text could contain content."""
     frames = traceback.extract_tb(error.__traceback__)[-8:]
     return [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in frames]

@@ -1,4 +1,4 @@
-"""What a function does before its first request, in the init phase of Lambda."""
+"""Work that a function does during Lambda's init phase, before its first request."""
 
 import os
 from collections.abc import Callable
@@ -7,15 +7,15 @@ from typing import Any
 from handlers.telemetry import fell_back
 from storage.reader import Reader, reader
 
-_MAX_SECONDS = 3  # of the 10 that Lambda gives: a store that is down must not keep it from starting
+_MAX_SECONDS = 3  # of Lambda's 10 for init: the function must start even if DynamoDB is down
 
 
 def warm_up(operation: str, request: Callable[[], dict[str, Any]]) -> None:
-    """Sends one read during init, so that the first request finds an open connection.
+    """Do one read during init, so that the first request finds an open connection.
 
-    A failure is ignored: the first request meets it again. Does nothing outside Lambda, nor where
-    boto3 does the reads. With SnapStart it runs after the restore: no connection and no credential
-    may be in the snapshot.
+    Failures are ignored: the first request will report them. Does nothing outside Lambda, or if
+    boto3 does the reads. With SnapStart the read is done after the restore, because a snapshot must
+    not contain connections or credentials.
 
     Args:
         operation: `Query` or `GetItem`.
@@ -27,7 +27,7 @@ def warm_up(operation: str, request: Callable[[], dict[str, Any]]) -> None:
     if not isinstance(store, Reader):
         return
     if kind == "snap-start":
-        # Of the runtime, which ships it untyped.
+        # Part of Lambda's runtime, without types.
         from snapshot_restore_py import register_after_restore  # type: ignore[import-untyped]
 
         register_after_restore(store.attempt, operation, request(), _MAX_SECONDS)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class ApiKeyTable:
-    """Issued keys, as the authorizer finds them."""
+    """Looks up issued keys."""
 
     def __init__(self, client: "DynamoDBClient", name: str) -> None:
         self._client = client
@@ -25,7 +25,7 @@ class ApiKeyTable:
         """The key with this hash, whether active or not; `None` if none was issued.
 
         Args:
-            consistent: sees every write that ended before, for twice the price.
+            consistent: do a strongly consistent read, at twice the price.
 
         Raises:
             MalformedApiKeyError: its item is malformed.
@@ -34,7 +34,7 @@ class ApiKeyTable:
         with store_errors():
             request = find_request(self._name, key_hash, consistent=consistent)
             answer = self._client.get_item(**request)
-        # Without it, an answer cut off on the way would look like that of an unknown key.
+        # botocore cannot tell a truncated answer from that for an unknown key.
         if "ConsumedCapacity" not in answer:
             raise StoreUnavailableError("IncompleteAnswer")
         if "Item" not in answer:
@@ -71,7 +71,7 @@ def read_item(item: "Mapping[str, AttributeValueTypeDef]") -> ApiKey:
             expires_at=_instant(item, "expiresAt"),
             revoked_at=_instant(item, "revokedAt"),
         )
-        key.caller()  # which checks the identifiers
+        key.caller()  # raises if an identifier is malformed
     except (AttributeError, KeyError, TypeError, ValueError):
         raise MalformedApiKeyError(item["keyHash"]["S"]) from None
     return key

@@ -1,4 +1,4 @@
-"""Position ⇄ opaque cursor. It names no partition, and is good for one question only."""
+"""Turns positions into opaque cursors and back. A cursor is valid for one query only."""
 
 import json
 import re
@@ -17,13 +17,13 @@ _KEY = re.compile(r"[ -~]{1,1024}")  # AWS limit of a sort key: 1,024 bytes
 
 
 def encode(position: Position, partition: Partition, query: ConversationQuery) -> str:
-    """The cursor that goes on after a position of the query in the partition.
+    """The cursor for what follows a position of the query in the partition.
 
-    Its digest covers partition, sort, filters and position: a cursor of another question, or a
-    tampered one, shows. It needs no secret, since every read is within the caller's partition.
+    A digest of partition, sort, filters and position exposes cursors that were tampered with or
+    belong to another query. It needs no secret: every read stays within the caller's partition.
     """
     question = [_VERSION, partition, position, *(getattr(query, name) for name in _FILTERS)]
-    # A filter added later counts only where it is used, so that cursors handed out before hold.
+    # Later filters are covered only if used, so that cursors issued before stay valid.
     for name, field in type(query).model_fields.items():
         value = getattr(query, name)
         if name not in _FREE.union(_FILTERS, _RANGES) and value != field.default:
@@ -33,10 +33,10 @@ def encode(position: Position, partition: Partition, query: ConversationQuery) -
 
 
 def position_of(partition: Partition, query: ConversationQuery) -> Position | None:
-    """The position after which the query's cursor goes on; `None` if it has no cursor.
+    """The position in the query's cursor; `None` if it has no cursor.
 
     Raises:
-        RequestError: `invalid_cursor`, it is not one that `encode` made for this question.
+        RequestError: `invalid_cursor`: `encode` did not make the cursor for this query.
     """
     if query.cursor is None:
         return None

@@ -1,4 +1,4 @@
-"""Conversation ⇄ stored document: its canonical JSON, as a zstd frame or as plain text."""
+"""Turns conversations into stored documents (canonical JSON, zstd or plain) and back."""
 
 import re
 import sys
@@ -13,9 +13,9 @@ if sys.version_info >= (3, 14):
 else:
     from backports import zstd
 
-MAX_JSON_BYTES = 3_000_000  # with every quote escaped again, it fits a Lambda response
+MAX_JSON_BYTES = 3_000_000  # fits a Lambda response even with every quote escaped
 _OPTIONS: dict[int, int] = {zstd.CompressionParameter.checksum_flag: 1}
-# In group 1 all escapes of JSON but those of lone surrogates, which are half of a character.
+# Matches JSON's escapes. Group 1 is empty for a lone surrogate, which is half a character.
 _ESCAPE = re.compile(
     r"(\\u(?i:d[89ab][0-9a-f]{2})\\u(?i:d[c-f][0-9a-f]{2})|\\[^u]|\\u(?!(?i:d[89a-f])))"
     r"|\\u(?i:d[89a-f][0-9a-f]{2})"
@@ -25,7 +25,7 @@ _CHECKSUM_FLAG = 0b100  # of the frame header descriptor, RFC 8878, section 3.1.
 
 
 def encode(conversation: Conversation) -> bytes:
-    """The conversation as a zstd frame with content size and checksum.
+    """Compress the conversation to a zstd frame with content size and checksum.
 
     Raises:
         ConversationTooLargeError: its JSON is larger than a response can carry.
@@ -43,9 +43,9 @@ def decode(document: bytes | str, conversation_id: str, user_id: str) -> bytes:
     """The canonical JSON of the conversation with this id and user.
 
     Args:
-        document: a frame, which only `encode` writes and whose checksum must hold; or plain JSON,
-            for writers in other languages, which is validated. A lone surrogate in it, such as
-            JavaScript makes by cutting a text, is read as U+FFFD.
+        document: a frame by `encode`, whose checksum must match; or plain JSON by a writer in
+            another language, which is validated. Lone surrogates in it, which JavaScript can
+            create by truncating a text, become U+FFFD.
 
     Raises:
         ValueError: the document is damaged, or holds another conversation.
@@ -70,7 +70,7 @@ def _canonical(text: str) -> bytes:
             replaced = _ESCAPE.sub(lambda match: match[1] or "\ufffd", text)
             conversation = Conversation.from_json(replaced)
         return conversation.to_json()
-    except (TypeError, ValueError) as error:  # their text would show what the conversation holds
+    except (TypeError, ValueError) as error:  # whose text could contain content
         raise ValueError(f"its text is no conversation ({type(error).__name__})") from None
 
 
@@ -93,7 +93,7 @@ def keep_messages(document: bytes, messages: Messages) -> bytes:
     """A conversation's canonical JSON with all of its messages, the last one only, or none."""
     if messages == "all":
         return document
-    # Neither mark can stand inside a string, where each quote has a backslash before it.
+    # Neither marker can occur inside a string, where every quote is escaped.
     start = document.index(b',"messages":[') + len(b',"messages":[')
     end = document.rindex(b'],"createdAt":"')
     kept = b"" if messages == "none" else _last_of(document[start:end])
@@ -101,14 +101,14 @@ def keep_messages(document: bytes, messages: Messages) -> bytes:
 
 
 def _last_of(messages: bytes) -> bytes:
-    """The last of the messages in an array's canonical JSON, without its brackets.
+    """The last message in the canonical JSON of an array, given without its brackets.
 
-    Goes back from the end, mark by mark. A mark inside a nested value does not count: more
-    brackets are closed after it than opened.
+    Searches backwards for the marker of a message's start. One inside a nested value does not
+    count: after it, more brackets close than open.
     """
     end, depth = len(messages), 0
     while (start := messages.rfind(_NEXT_MESSAGE, 0, end)) != -1:
-        # A mark cannot stand inside a string either, so each piece holds whole strings.
+        # A marker cannot occur inside a string, so each piece has only whole strings.
         piece = messages[start + 1 : end].replace(rb"\\", b"").replace(rb"\"", b"")
         outside = b"".join(piece.split(b'"')[::2])
         depth += sum(map(outside.count, (b"{", b"["))) - sum(map(outside.count, (b"}", b"]")))

@@ -10,12 +10,12 @@ from domain.errors import StoreError, StoreRequestError, StoreUnavailableError
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
-ATTEMPT_SECONDS = 4.0  # for the attempt before the client's: `storage.reader`
-_CLIENT_SECONDS = 8.0  # two attempts of 1 + 3 s, or fewer and the pause between them
-SECONDS_TO_ANSWER = 3.0  # for the largest page, encoded as often as it may be
+ATTEMPT_SECONDS = 4.0  # for the attempt of `storage.reader`, before boto3's
+_CLIENT_SECONDS = 8.0  # two attempts of 1 + 3 s, or quick failures and a pause
+SECONDS_TO_ANSWER = 3.0  # to encode the largest page as many times as it can take
 SECONDS_PER_CALL = ATTEMPT_SECONDS + _CLIENT_SECONDS + SECONDS_TO_ANSWER
 
-# What is not named here, a client's own errors included, is the store being unavailable.
+# Every other error, including the client's own, means that the store is unavailable.
 _ERRORS: dict[str, type[StoreError]] = {
     "ParamValidationError": StoreRequestError,
     "SerializationException": StoreRequestError,
@@ -24,21 +24,21 @@ _ERRORS: dict[str, type[StoreError]] = {
 
 
 def client() -> "DynamoDBClient":
-    """A new client of the region and credentials in the environment.
+    """A new client, with the region and credentials of the environment.
 
-    It bounds each wait for a piece of an answer, not all of them together: an answer that keeps
-    dripping in is ended by the function's own timeout.
+    Its timeout bounds each wait for data, not their sum. Only the function's timeout ends an
+    answer that arrives drop by drop.
     """
-    import boto3  # takes longer to import than all else, and a read that succeeds needs none
+    import boto3  # slow to import, and needed only if `Reader` fails
     from botocore.config import Config
 
     config = Config(
         connect_timeout=1,
         read_timeout=3,
-        # Reads have had an attempt before: `storage.reader`.
+        # `storage.reader` has already made an attempt.
         retries={"mode": "standard", "total_max_attempts": 2},
         tcp_keepalive=True,
-        user_agent="conversations",  # else botocore puts one together for every request
+        user_agent="conversations",  # else botocore builds one for each request
     )
     made = boto3.Session().client("dynamodb", config=config)
     made.meta.events.register("before-parse.dynamodb", _refuse_corrupt)
@@ -46,7 +46,7 @@ def client() -> "DynamoDBClient":
 
 
 def _refuse_corrupt(response_dict: dict[str, Any], **_: object) -> None:
-    """Has an answer retried that was changed on its way, which botocore would take as it is."""
+    """Have botocore retry an answer whose checksum is wrong, which it does not check itself."""
     checksum = response_dict["headers"].get("x-amz-crc32")
     if checksum is not None and checksum != str(crc32(response_dict["body"])):
         response_dict |= {"status_code": 500, "body": b'{"__type": "RequestTimeout"}'}
@@ -54,7 +54,7 @@ def _refuse_corrupt(response_dict: dict[str, Any], **_: object) -> None:
 
 @contextmanager
 def store_errors() -> Iterator[None]:
-    """Around one call of the client: raises what it raises as a `StoreError`."""
+    """Turn every exception of a call to DynamoDB into a `StoreError`."""
     try:
         yield
     except StoreError:

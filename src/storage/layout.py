@@ -1,4 +1,4 @@
-"""How conversations lie in their table: the one place that names keys, attributes and the index."""
+"""The layout of the table of conversations: its keys, attributes and index are named only here."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
@@ -23,14 +23,14 @@ if TYPE_CHECKING:
 
 INDEX = "by-updated"
 MAX_ITEM_BYTES = 400 * 1024  # AWS limit: names and values of all attributes
-# True of a missing item, too, and of one without `updatedKey`, which counts as the oldest.
+# Also true if the item is missing, or has no `updatedKey` and so counts as the oldest.
 IS_NEWER = "attribute_not_exists(updatedKey) OR updatedKey < :updatedKey"
 IS_NEWER_AND_THERE = f"attribute_exists(pk) AND ({IS_NEWER})"
 IS_TOMBSTONE = "attribute_exists(deletedAt) AND attribute_not_exists(document)"
 STATES = "pk, sk, updatedKey, deletedAt, agentId, pathwayId"
 DOCUMENTS = "pk, sk, updatedKey, document, deletedAt, expiresAt"
 TOMBSTONE_DAYS = 90
-# Of no item: a read that finds nothing.
+# The key of no item, for a read that finds nothing.
 NO_KEY: "dict[str, AttributeValueTypeDef]" = {"pk": {"S": "-"}, "sk": {"S": "-"}}
 
 Partition = NewType("Partition", str)
@@ -40,7 +40,7 @@ def partition_of(caller: Caller, workspace_id: str) -> Partition:
     """The partition that a caller may read in a workspace.
 
     Raises:
-        RequestError: `workspace_not_found`, the caller has no grant for the workspace.
+        RequestError: `workspace_not_found`: the caller has no grant for the workspace.
     """
     caller.require_grant(workspace_id)
     return partition_key(workspace_id, caller.user_id)
@@ -50,7 +50,7 @@ def partition_key(workspace_id: str, user_id: str) -> Partition:
     """The partition key of a user's conversations in a workspace.
 
     Raises:
-        ValueError: an identifier is malformed, and could forge another's key.
+        ValueError: an identifier is malformed, and could forge the key of another partition.
     """
     return Partition(f"{require_id(workspace_id, WORKSPACE_ID)}#{require_id(user_id)}")
 
@@ -58,11 +58,11 @@ def partition_key(workspace_id: str, user_id: str) -> Partition:
 def request(
     table: str, partition: Partition, query: ConversationQuery, after: Position | None = None
 ) -> "QueryInputTypeDef":
-    """The arguments of the first DynamoDB Query for what is asked, from a position on."""
+    """The arguments of the first DynamoDB Query for `query`, after a position."""
     values = {":pk": str(partition)}
     created = _within("sk", query.created_at, values)
     updated = _within("updatedKey", query.updated_at, values)
-    # DynamoDB refuses a filter on the key of what it reads, and a condition on another's.
+    # DynamoDB accepts the sort key of what it reads only as a condition, all else only as a filter.
     condition, *filters = (updated, created) if query.by_updated else (created, updated)
     for name, value in (("agentId", query.agent_id), ("pathwayId", query.pathway_id)):
         if value is not None:
@@ -80,7 +80,7 @@ def request(
     if any(filters):
         arguments["FilterExpression"] = " AND ".join(filter(None, filters))
     if query.limit is not None:
-        arguments["Limit"] = query.limit + 1  # the one more tells whether a page follows
+        arguments["Limit"] = query.limit + 1  # the extra item tells whether a page follows
     if after is not None:
         start = zip(_key_names(query), (partition, *after), strict=True)
         arguments["ExclusiveStartKey"] = {name: {"S": value} for name, value in start}
@@ -118,12 +118,12 @@ def of_table(table: str, attributes: str, workspace_id: str | None = None) -> "S
 
 
 def _key_names(query: ConversationQuery) -> tuple[str, ...]:
-    """The attributes of the key in use: the partition's, then those that make a position."""
+    """The attributes of the key in use: the partition key, then those of a position."""
     return ("pk", "updatedKey", "sk") if query.by_updated else ("pk", "sk")
 
 
 def _within(key: str, bounds: Range, values: dict[str, str]) -> str:
-    """The condition that `key` is within the bounds, whose values it adds to `values`."""
+    """The condition that `key` is within the bounds. Adds the bounds to `values`."""
     ge, lt = bounds
     if ge is not None:
         values[f":{key}Ge"] = ge
@@ -139,7 +139,7 @@ def _within(key: str, bounds: Range, values: dict[str, str]) -> str:
 
 
 def position_size(query: ConversationQuery) -> int:
-    """How many values a position of the query has."""
+    """The number of values in a position of the query."""
     return len(_key_names(query)) - 1
 
 
@@ -147,7 +147,7 @@ def key_of(item: "Item", query: ConversationQuery) -> tuple[str, Position]:
     """The partition of an item, and its position in the query's order.
 
     Raises:
-        KeyError, TypeError: it is no item with these keys.
+        KeyError, TypeError: the item lacks one of these keys, or one is not a string.
     """
     partition, *position = (item[name]["S"] for name in _key_names(query))
     if not all(isinstance(value, str) for value in (partition, *position)):
@@ -156,27 +156,27 @@ def key_of(item: "Item", query: ConversationQuery) -> tuple[str, Position]:
 
 
 def primary_key(item: "Item") -> "dict[str, AttributeValueTypeDef]":
-    """The attributes that name an item of the table."""
+    """The attributes of an item's primary key."""
     return {name: item[name] for name in ("pk", "sk")}
 
 
 def key_values(item: "Item") -> tuple[str, str]:
-    """The values of an item's primary key: its partition and its place there."""
+    """The values of an item's primary key: partition key and sort key."""
     return item["pk"]["S"], item["sk"]["S"]
 
 
 def id_of(sort_key: str) -> str:
-    """The id of the conversation at a sort key."""
+    """The id of the conversation with this sort key."""
     return sort_key.partition("#")[2]
 
 
 def updated_key(item: "Item") -> str:
-    """What orders the states of a conversation; empty, and so the oldest, if the item has none."""
+    """Orders the states of a conversation. Empty, so the oldest, if the item has none."""
     return item.get("updatedKey", {"S": ""})["S"]
 
 
 def is_deleted(item: "Item") -> bool:
-    """Whether an item of the attributes `STATES` is a tombstone."""
+    """Whether an item read with the attributes `STATES` is a tombstone."""
     return "deletedAt" in item
 
 
@@ -219,7 +219,7 @@ def unpack(partition: str, item: "Item") -> bytes:
     sort_key = item["sk"]["S"]
     try:
         if "deletedAt" in item:
-            raise ValueError("it has deletedAt, and is no tombstone")
+            raise ValueError("it has deletedAt but is not a tombstone")
         match item.get("document"):
             case {"B": bytes() as stored} | {"S": str() as stored}:
                 return document.decode(stored, id_of(sort_key), partition.partition("#")[2])
@@ -230,7 +230,7 @@ def unpack(partition: str, item: "Item") -> bytes:
 
 
 def tombstone(item: "Item") -> bytes | None:
-    """What clients see of a tombstone, as JSON; `None` if the item is no tombstone."""
+    """A tombstone as JSON for clients; `None` if the item is not a tombstone."""
     match item:
         case {"document": _}:
             return None
@@ -245,18 +245,18 @@ def tombstone(item: "Item") -> bytes | None:
 
 
 def bury(item: "Item", now: float) -> "dict[str, AttributeValueTypeDef]":
-    """The tombstone that takes the place of a conversation's item.
+    """The tombstone that replaces a conversation's item.
 
     Args:
-        item: the attributes of `STATES`, as far as the item has them.
-        now: when it is deleted, in seconds since the epoch.
+        item: those of the attributes `STATES` that it has.
+        now: the time of deletion, in seconds since the epoch.
 
     Raises:
-        UnreadableConversationError: no instant follows its `updatedKey`.
+        UnreadableConversationError: its `updatedKey` is malformed, or the last possible instant.
     """
     sort_key = item["sk"]["S"]
     deleted_at, stored = spell(datetime.fromtimestamp(now, UTC)), updated_key(item)
-    if stored >= f"{deleted_at}#{id_of(sort_key)}":  # the order never runs backwards
+    if stored >= f"{deleted_at}#{id_of(sort_key)}":  # it must be newer than what it replaces
         try:
             updated_at = datetime.fromisoformat(to_instant(stored[:24]))
             deleted_at = spell(updated_at + timedelta(milliseconds=1))
