@@ -1,4 +1,4 @@
-# Every target makes the environment it needs; a machine with Python 3.11+ and make is enough.
+# Every target creates the environment it needs. You need only make and Python 3.11 or newer.
 PYTHON ?= python3
 PORT ?= 3000
 VENV ?= .venv
@@ -8,14 +8,14 @@ CHECKOV_VENV ?= .venv-checkov
 AUDIT_VENV ?= .venv-pip-audit
 BIN := $(VENV)/bin
 SAM := SAM_CLI_TELEMETRY=0 $(SAM_VENV)/bin/sam
-# Byte code is kept; without it every command compiles the libraries anew.
+# Keep byte code; without it every command compiles the libraries again.
 unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help setup run test check invoke lock clean
 help: ## Show this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
 
-setup: $(BIN)/conversations $(SAM_VENV)/bin/sam ## Make what a deployer needs: the commands conversations and sam
+setup: $(BIN)/conversations $(SAM_VENV)/bin/sam ## Install what a deployer needs: the commands conversations and sam
 	@echo 'Paste this line, so that your shell finds them:'
 	@echo '  alias conversations=$(abspath $(BIN))/conversations sam=$(abspath $(SAM_VENV))/bin/sam'
 
@@ -35,41 +35,41 @@ check: $(BIN)/conversations $(SAM_VENV)/bin/sam $(CHECKOV_VENV)/bin/checkov ## L
 	$(BIN)/pytest --quiet tests/template
 
 .PHONY: e2e faults fuzz differential load smoke audit sbom
-e2e: $(BIN)/conversations $(SAM_VENV)/bin/sam $(MINISTACK_VENV)/bin/ministack ## Deploy template.yaml onto an emulator of AWS, use it over HTTP, remove it
+e2e: $(BIN)/conversations $(SAM_VENV)/bin/sam $(MINISTACK_VENV)/bin/ministack ## Deploy template.yaml to an emulator of AWS, use it over HTTP, remove it
 	$(BIN)/pytest tests/e2e
 
-faults: $(BIN)/conversations $(MINISTACK_VENV)/bin/ministack ## Put every fault before DynamoDB, and write docs/faults.md
+faults: $(BIN)/conversations $(MINISTACK_VENV)/bin/ministack ## Inject every fault between the endpoint and DynamoDB, and write docs/faults.md
 	WRITE_FAULTS=1 $(BIN)/pytest tests/integration/test_faults.py
 
-fuzz: $(BIN)/conversations ## Send N=… made-up requests to the endpoint; CI sends 5,000
+fuzz: $(BIN)/conversations ## Send N=… random requests to the endpoint; CI sends 5,000
 	FUZZ_REQUESTS=$(or $(N),50000) $(BIN)/pytest tests/integration/test_fuzz.py
 
-differential: $(BIN)/conversations ## Compare N=… made-up data sets with the contract in plain Python; CI compares 300
+differential: $(BIN)/conversations ## Compare the endpoint with a plain-Python model of the contract on N=… random data sets; CI uses 300
 	DIFFERENTIAL_DATA_SETS=$(or $(N),2000) DIFFERENTIAL_SEED=$(or $(SEED),$(shell date +%s)0000) \
 		$(BIN)/pytest tests/integration/test_differential.py
 
-load: $(BIN)/conversations $(MINISTACK_VENV)/bin/ministack ## Load the local API for SECONDS=…, and say how it bears it
+load: $(BIN)/conversations $(MINISTACK_VENV)/bin/ministack ## Put load on the local API for SECONDS=…, and report the results
 	$(BIN)/python -m tests.load.load $(SECONDS)
 
 smoke: $(BIN)/conversations ## Check a deployment in ten seconds: URL=… KEY=… WORKSPACE=…
 	@$(BIN)/python -m ops.smoke
 
-audit: $(AUDIT_VENV)/bin/pip-audit ## Look up known vulnerabilities of what ships; fails where it cannot know
+audit: $(AUDIT_VENV)/bin/pip-audit ## Look up known vulnerabilities of what ships; an incomplete look-up fails
 	$< --strict --require-hashes --disable-pip --progress-spinner off --requirement src/requirements.txt
 
-sbom: $(AUDIT_VENV)/bin/pip-audit ## Write build/sbom.json: what ships, as CycloneDX
+sbom: $(AUDIT_VENV)/bin/pip-audit ## Write build/sbom.json, a CycloneDX list of what ships
 	@mkdir -p build
 	@$(AUDIT_VENV)/bin/python -W ignore -m cyclonedx_py requirements src/requirements.txt \
 		--pyproject pyproject.toml --output-reproducible --output-file build/sbom.json
 
-invoke: $(BIN)/conversations ## Play EVENT=events/list.json in the real runtime interface client (Linux)
+invoke: $(BIN)/conversations ## Run EVENT=events/list.json in Lambda's own runtime client (Linux)
 	@$(BIN)/conversations invoke $(or $(EVENT),events/list.json)
 
 .PHONY: sam-local
-sam-local: $(BIN)/conversations $(SAM_VENV)/bin/sam ## Play every event through sam local invoke, compare with tests/support/answers.json (Docker)
+sam-local: $(BIN)/conversations $(SAM_VENV)/bin/sam ## Run every event with sam local invoke, and compare with tests/support/answers.json (Docker)
 	@$(BIN)/python -m tests.support.answers sam
 
-lock: $(BIN)/conversations ## Renew the hash-pinned locks from pyproject.toml
+lock: $(BIN)/conversations ## Update the hash-pinned locks from pyproject.toml
 	$(COMPILE) pyproject.toml --output-file src/requirements.txt
 	$(COMPILE) pyproject.toml --group dev --constraint src/requirements.txt --output-file requirements/dev.txt
 	$(COMPILE) --group sam --output-file requirements/sam.txt
@@ -96,12 +96,12 @@ $(BIN)/conversations: $(BIN)/uv requirements/dev.txt pyproject.toml
 	VIRTUAL_ENV=$(VENV) $(BIN)/uv pip install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
 
-# An environment of its own for what pins older versions of what ships.
+# These pin older versions of what ships, so each has a separate environment.
 $(SAM_VENV)/bin/sam: requirements/sam.txt
 $(MINISTACK_VENV)/bin/ministack: requirements/ministack.txt
 $(CHECKOV_VENV)/bin/checkov: requirements/checkov.txt
 $(AUDIT_VENV)/bin/pip-audit: requirements/pip-audit.txt
-# The emulator runs the functions in its own interpreter: that of the runtime, where there is one.
+# The emulator runs the functions in its own interpreter, so use the runtime's version if installed.
 $(MINISTACK_VENV)/bin/ministack: OWN_PYTHON := 3.13
 RUNTIME_BIN := $(lastword $(wildcard $(HOME)/.pyenv/versions/3.13*/bin))
 $(SAM_VENV)/bin/sam $(MINISTACK_VENV)/bin/ministack $(CHECKOV_VENV)/bin/checkov $(AUDIT_VENV)/bin/pip-audit: $(BIN)/uv
@@ -112,13 +112,13 @@ $(SAM_VENV)/bin/sam $(MINISTACK_VENV)/bin/ministack $(CHECKOV_VENV)/bin/checkov 
 	@touch $@
 
 .PHONY: openapi contract
-openapi: $(BIN)/conversations ## Write docs/reference/ anew from the code
+openapi: $(BIN)/conversations ## Regenerate docs/reference/ from the code
 	@$(BIN)/conversations openapi
 
-contract: $(BIN)/conversations ## Run the clients made of docs/reference/openapi.json against the local API
+contract: $(BIN)/conversations ## Run clients generated from docs/reference/openapi.json against the local API
 	$(BIN)/pytest tests/contract
 
-# Without npm the tests that need it are skipped.
+# Without npm, the tests that need it are skipped.
 test: examples/node_modules
 contract: tests/contract/node_modules
 tests/contract/node_modules examples/node_modules: %/node_modules: %/package-lock.json
@@ -126,17 +126,17 @@ tests/contract/node_modules examples/node_modules: %/node_modules: %/package-loc
 	else echo "npm is missing: what needs $@ is not tested" >&2; fi
 
 .PHONY: bench test-artifact
-bench: $(BIN)/conversations ## Measure the endpoint beside its peers, and write the tables of docs/performance.md
+bench: $(BIN)/conversations ## Measure the endpoint and its peers, and write the tables of docs/performance.md
 	$(BIN)/python -m benchmarks
 
 ARTIFACT := $(CURDIR)/build/artifact
 ARTIFACT_VENV := .venv-artifact
-# The other integration tests are of the console, which is not in the package; so is fuzz's server.
+# The other integration tests need the console or, in fuzz, the local server: neither is in the package.
 ARTIFACT_TESTS = $(addprefix tests/unit/, handlers/test_response.py handlers/test_warm_up.py) \
 	$(addprefix tests/integration/test_, \
 	authorize.py connections.py faults.py fuzz.py isolation.py list_conversations.py package.py reader.py reads.py strict_dynamodb.py sync.py) \
 	--deselect tests/integration/test_fuzz.py::test_no_bytes_bring_the_server_down_or_out_of_its_shape
-test-artifact: $(BIN)/conversations $(MINISTACK_VENV)/bin/ministack ## Test the handlers out of the package that sam build makes
+test-artifact: $(BIN)/conversations $(MINISTACK_VENV)/bin/ministack ## Test the handlers from the package that sam build makes
 	@if python=$$($(BIN)/python -c 'from ops.package.build import runtime_python as p; print(p())'); then set -e; \
 	rm -rf $(ARTIFACT); \
 	$(BIN)/python ops/package/build.py $(subst aarch64,arm64,$(shell uname -m)) $(ARTIFACT); \

@@ -29,7 +29,7 @@ def to_utc(text: str) -> str:
     except (ValueError, OverflowError):
         raise ValueError("must be a date that exists, from the year 0001 to 9999 in UTC") from None
     if is_leap_second and (moment.hour, moment.minute) != (23, 59):
-        raise ValueError("must not have a leap second except at 23:59:60 UTC")
+        raise ValueError("must be a time that exists; a leap second is at 23:59:60 UTC")
     return f"{moment.isoformat()[:19]}{match[2] or ''}Z"
 
 
