@@ -20,7 +20,7 @@ from ops.console.errors import fail, show_error
 
 
 class Console(TyperGroup):
-    """The root command, which shows wrong use in the style of every other error."""
+    """The root command. Reports usage errors in the same style as all other errors."""
 
     def main(self, *args: Any, **options: Any) -> NoReturn:
         """Run the command that the arguments name, and exit with its code."""
@@ -52,8 +52,8 @@ app = typer.Typer(
     \b
         conversations load --help
 
-    Exit codes: 0 done; 1 failed, or not all of it (records were rejected, say); 2 wrong use, or no
-    table; 3 nothing matched; 130 interrupted.""",
+    Exit codes: 0 done; 1 failed in whole or in part (for example, records were rejected); 2 wrong
+    use, or no table; 3 nothing matched; 130 interrupted.""",
 )
 
 
@@ -83,7 +83,7 @@ app.add_typer(keys.app, name="keys")
 
 @app.command()
 def serve(
-    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 3000,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 picks a free port.")] = 3000,
     verbose: Annotated[
         bool, typer.Option("--verbose", help="Show what the functions log, not only on failure.")
     ] = False,
@@ -92,16 +92,16 @@ def serve(
         typer.Option(
             "--fail",
             metavar="429|500|503[:SHARE]",
-            help="Answer requests with this error, headers included: all, or a share such as 0.3.",
+            help="Answer all requests, or a share such as 0.3, with this error and its headers.",
         ),
     ] = "",
 ) -> None:
     """Serve the API on http://127.0.0.1:PORT with demo data, until Ctrl-C.
 
-    The real handlers, authorizer first, behind a small API Gateway that does what template.yaml
-    says. Edits of src/ are picked up, and `breakpoint()` opens a prompt. DynamoDB is embedded, on
-    the port after PORT, and forgets everything at the end; with AWS_ENDPOINT_URL_DYNAMODB set, the
-    one at that address is used and filled with the demo data. Where a port is taken, the next free
+    Runs the real authorizer and endpoint behind a small API Gateway that follows template.yaml.
+    Edits in src/ take effect at once, and `breakpoint()` opens a prompt. DynamoDB is embedded, on
+    the port after PORT, and its data is gone when the command ends. If AWS_ENDPOINT_URL_DYNAMODB is
+    set, that DynamoDB is used instead, and gets the demo data. If a port is taken, the next free
     one is used.
     """
     from ops.local import debugger, gateway
@@ -110,7 +110,9 @@ def serve(
     try:
         failures = gateway.Failures.parse(failing) if failing else None
     except ValueError:
-        fail("--fail must be 429, 500 or 503, or one with a share over 0 and up to 1: 503:0.3.")
+        fail(
+            "--fail must be 429, 500 or 503, optionally with a share above 0 and up to 1: 503:0.3."
+        )
     debugger.install()
     stop = Event()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -129,9 +131,9 @@ def invoke(
         Path, typer.Argument(exists=True, dir_okay=False, help="A file with one event.")
     ],
 ) -> None:
-    """Play an event of API Gateway in the real runtime client of Lambda, without Docker.
+    """Run an API Gateway event in Lambda's own runtime client, without Docker.
 
-    The answer goes to stdout, the log to stderr. The data is that of `serve`. Linux only.
+    The response goes to stdout, the log to stderr. The data is that of `serve`. Linux only.
 
         conversations invoke events/list.json
     """
@@ -154,9 +156,9 @@ def invoke(
 
 @app.command()
 def seed() -> None:
-    """Make the tables and put the demo data where AWS_ENDPOINT_URL_DYNAMODB points.
+    """Create the tables, with the demo data, in the DynamoDB at AWS_ENDPOINT_URL_DYNAMODB.
 
-    For a DynamoDB Local that `sam local` uses. Repeating it changes nothing.
+    Meant for the DynamoDB Local that `sam local` uses. Running it again changes nothing.
 
         AWS_ENDPOINT_URL_DYNAMODB=http://127.0.0.1:8000 conversations seed
     """
@@ -185,7 +187,7 @@ def openapi() -> None:
 
 @contextmanager
 def _explained() -> Iterator[None]:
-    """End the command with one line about what its user can fix."""
+    """Turn an error that the user can fix into one line, and end the command."""
     from ops.local import dynamodb as local
     from ops.local import ports
 

@@ -1,7 +1,7 @@
-"""Whether a deployment works: `make smoke URL=… KEY=… WORKSPACE=…`. Reads only, in ten seconds.
+"""Checks that a deployment works: `make smoke URL=… KEY=… WORKSPACE=…`. Reads only, in ten seconds.
 
-Prints a table with a line for each check. Stops at the first request that finds no connection, or
-whose key is refused, since all others would fail for the same reason.
+Prints a table with a line for each check. Stops if a request cannot connect or its key is refused,
+since all others would fail for the same reason.
 """
 
 import gzip
@@ -27,7 +27,7 @@ if sys.version_info >= (3, 14):
 else:
     from backports import zstd
 
-TIMEOUT_SECONDS = 30  # what API Gateway may take, and a second
+TIMEOUT_SECONDS = 30  # API Gateway's limit, and one second more
 WRONG_PROCESSOR = (
     " (If it stays: the package may be built for another processor. "
     "Give `sam build` and `sam deploy` the same ArchitectureAsBuilt.)"
@@ -43,7 +43,7 @@ class Answer:
     body: bytes
 
     def list(self) -> list[Any]:
-        """The conversations, of a 200 as the contract has it."""
+        """The conversations. Checks that the response is a 200 as in the contract."""
         self._has(200)
         _expect(self.headers["content-type"] == "application/json", "the Content-Type")
         for name in ("etag", "cache-control", "vary", "x-request-id"):
@@ -53,7 +53,7 @@ class Answer:
         return list(found)
 
     def refuses(self, status: int, code: str) -> None:
-        """Passes if it is the contract's problem with this code."""
+        """Check that the response is the contract's problem with this code."""
         self._has(status)
         _expect(self.headers["content-type"] == "application/problem+json", "the Content-Type")
         problem = json.loads(self.body)
@@ -69,18 +69,18 @@ class Answer:
 
 @dataclass(frozen=True)
 class Client:
-    """Asks the endpoint at an address, as one key in one workspace."""
+    """Sends requests to the endpoint, with one key and one workspace."""
 
     url: str
     key: str
     workspace: str
 
     def get(self, headers: Mapping[str, str | None] | None = None, **query: str) -> Answer:
-        """One request; a header whose value is `None` is not sent."""
+        """Send a request. A header whose value is `None` is left out."""
         return self.send("GET", self.url + ("?" + urlencode(query) if query else ""), headers)
 
     def send(self, method: str, url: str, headers: Mapping[str, str | None] | None) -> Answer:
-        """One request with another method or address."""
+        """Send a request with another method or address."""
         known = {
             "x-api-key": self.key,
             "x-workspace-id": self.workspace,
@@ -99,7 +99,7 @@ class Client:
         with response:
             body = response.read()
         if response.status == 401 and sent.get("x-api-key") == self.key:
-            raise _Stop("401: KEY is not valid there, or it is expired or revoked.")
+            raise _Stop("401: KEY is not valid for this deployment, or it is expired or revoked.")
         received = {name.lower(): value for name, value in response.headers.items()}
         decode = _CODINGS[received.get("content-encoding", "identity")]
         return Answer(response.status or 0, received, decode(body))
@@ -113,11 +113,11 @@ _CODINGS: dict[str, Callable[[bytes], bytes]] = {
 
 
 class _Stop(Exception):
-    """No other check can succeed either."""
+    """No further check can succeed."""
 
 
 class _Unexpected(Exception):
-    """The deployment does not answer as the contract says."""
+    """A response does not match the contract."""
 
 
 def _expect(holds: bool, otherwise: str) -> None:
@@ -156,7 +156,7 @@ def _everything(client: Client) -> str | None:
 
 
 def _codings(client: Client) -> str:
-    """API Gateway decides by the first type of Accept whether the coded body comes as bytes."""
+    """API Gateway decides by the first type in Accept whether to decode the base64 of a body."""
     plain = client.get(limit="50").list()
     used = set()
     for accept in ("*/*", "application/json", "text/html;q=0.9, */*"):
@@ -168,7 +168,7 @@ def _codings(client: Client) -> str:
 
 
 def _index(client: Client) -> None:
-    """The index by `updatedAt`, filtered by the table's sort key, which holds `createdAt`."""
+    """The index by `updatedAt`, filtered by `createdAt`, which is in the table's sort key."""
     since, until = "2000-01-01T00:00:00Z", "2100-01-01T00:00:00Z"
     client.get(sort="updatedAt", limit="10", createdAtGe=since, updatedAtGe=since).list()
     client.get(sort="-updatedAt", limit="10", createdAtLt=until).list()
@@ -219,10 +219,10 @@ def _elsewhere(client: Client) -> None:
 
 
 def _signature(client: Client) -> str:
-    """API Gateway takes an Authorization header on an unknown path for an AWS signature."""
+    """On an unknown path, API Gateway treats an Authorization header as an AWS signature."""
     headers = {"x-api-key": None, "authorization": "Bearer none"}
     answer = client.send("GET", client.url + "/elsewhere", headers)
-    # Which gateway response it is, AWS does not say: INVALID_SIGNATURE, or DEFAULT_4XX.
+    # AWS does not document which gateway response this is: INVALID_SIGNATURE or DEFAULT_4XX.
     expected = {404: "not_found", 400: "bad_request"}
     _expect(answer.status in expected, f"status {answer.status}: {answer.body[:200]!r}")
     answer.refuses(answer.status, expected[answer.status])

@@ -38,11 +38,11 @@ def delete(
     *,
     tables: Tables,
 ) -> None:
-    """Delete conversations of a user, after saying which, and asking.
+    """Delete conversations of a user, after showing which and asking.
 
-    Each leaves a tombstone, which tells sync clients of it (`deleted=include`) for 90 days. With
-    `--purge` nothing is left, and sync clients do not hear of it: for what is loaded again at once,
-    and for the old item of a conversation whose `createdAt` was corrected:
+    Each leaves a tombstone, which tells sync clients (`deleted=include`) about it for 90 days. With
+    `--purge` nothing is left, and sync clients do not notice. Use that before loading the same
+    again, or for the old item of a conversation whose `createdAt` was corrected:
 
         conversations delete --workspace W --user USER --id ID --created-at TIME --purge
 
@@ -54,8 +54,8 @@ def delete(
     The table's backups (point-in-time recovery) hold them for up to 35 days more, and so do files
     that were exported or rejected.
 
-    Without `--workspace` and `--user`, `--purge --tombstones` removes all tombstones of the table,
-    as a rollback to 0.1.0 needs. Repeat it until it finds none.
+    Without `--workspace` and `--user`, `--purge --tombstones` removes all tombstones of the table;
+    a rollback to 0.1.0 needs this. Repeat it until it finds none.
 
     Exit codes: 0 done; 1 not confirmed; 2 wrong use or no table; 3 nothing matched.
     """

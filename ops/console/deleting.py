@@ -1,4 +1,4 @@
-"""Removes conversations, tombstones and API keys, after saying which, and asking."""
+"""Removes conversations, tombstones and API keys, after showing which and asking."""
 
 import json
 from collections import Counter
@@ -31,7 +31,7 @@ class Deleter:
     """Deletes in tables. Ends the command with exit code 3 where nothing matched.
 
     Attributes:
-        read_units: how many a scan uses a second, at most.
+        read_units: the most that a scan uses per second.
         yes: do not ask.
         as_json: print the counts as JSON.
     """
@@ -42,7 +42,7 @@ class Deleter:
     as_json: bool
 
     def find(self, workspace: str, user: str, *, purge: bool, tombstones: bool) -> "list[Item]":
-        """What is to be deleted of a user in a workspace, if no ids are given."""
+        """What to delete of a user in a workspace, if no ids are given."""
         return [
             item
             for item in self.tables.conversations.states(workspace, user)
@@ -68,7 +68,7 @@ class Deleter:
         self._report(text, {"conversations": len(items)})
 
     def erase(self, user: str) -> None:
-        """Remove all that is stored of a user in every workspace, and leave nothing."""
+        """Remove everything of a user in every workspace, without leaving tombstones."""
         table = self.tables.conversations
         keys = [key for key in self.tables.issued_keys() if key.user_id == user]
         owners = map(owner_of, scan(self.tables, layout.STATES, self.read_units))
@@ -81,11 +81,11 @@ class Deleter:
         if keys or counts:
             warn(_UNHEARD)
             self._confirm()
-        for key in keys:  # first, so that nobody comes for the rest
+        for key in keys:  # first, so that nobody can read the rest any more
             self.tables.api_keys.delete(key.key_hash)
         removed = 0
         for workspace in counts:
-            # Until nothing is found: what is written meanwhile goes, too.
+            # Repeat, to remove what is written meanwhile.
             while items := list(table.states(workspace, user)):
                 table.purge(items)
                 removed += len(items)
@@ -131,7 +131,7 @@ def _each(remove: Callable[["Item"], None], items: Iterable["Item"]) -> None:
 def versions(
     items: Sequence["Item"], ids: Sequence[str], created_at: str, *, all_versions: bool, purge: bool
 ) -> "list[Item]":
-    """The items with these ids; ends the command where it would be unclear which are meant."""
+    """The items with these ids. Ends the command if it is unclear which are meant."""
     found = [item for item in items if _id(item) in ids]
     for absent in set(ids).difference(map(_id, found)):
         warn(f"there is no conversation {absent}.")

@@ -1,4 +1,4 @@
-"""What the console says when something is wrong: an error, what to do, and an exit code."""
+"""Reports errors of the console: a message, a hint and an exit code."""
 
 from typing import TYPE_CHECKING, NoReturn
 
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 USAGE, NOTHING_MATCHED = 2, 3
 _PLACE = "is it the right name, account (--profile) and region (--region)?"
-# By the name of an error of AWS or of its client: what is wrong, and what to do.
+# By the name of an error of AWS or its client: a message and a hint.
 _ADVICE = {
     "AccessDeniedException": (
         "AWS denies access.",
@@ -38,14 +38,14 @@ _ADVICE["ConnectTimeoutError"] = _ADVICE["EndpointConnectionError"]
 
 
 def show_error(message: str, hint: str = "") -> None:
-    """Say on stderr what is wrong and, in a line of its own, what to do."""
+    """Print on stderr what is wrong and, on the next line, what to do."""
     typer.echo(f"{typer.style('error:', fg='red', bold=True)} {message}", err=True)
     if hint:
         typer.echo(f"{typer.style('hint:', fg='cyan', bold=True)} {hint}", err=True)
 
 
 def warn(message: str) -> None:
-    """Say on stderr what the operator may not expect."""
+    """Warn the operator on stderr."""
     typer.echo(f"{typer.style('warning:', fg='yellow', bold=True)} {message}", err=True)
 
 
@@ -56,7 +56,7 @@ def fail(message: str, hint: str = "", code: int = USAGE) -> NoReturn:
 
 
 def explain(error: "StoreError", tables: "Tables") -> tuple[str, str]:
-    """What an operator should know and do about an error of AWS: a message and a hint."""
+    """The message and the hint for an error of AWS."""
     message, hint = _ADVICE.get(
         error.reason, ("DynamoDB does not do what it is asked.", "try again later.")
     )

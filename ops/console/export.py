@@ -15,7 +15,7 @@ def export(
     workspace: Annotated[str | None, WORKSPACE] = None,
     user: OfUser = None,
     everything: Annotated[
-        bool, typer.Option("--all", help="Of every workspace, which each line then names.")
+        bool, typer.Option("--all", help="Export every workspace; each line names its own.")
     ] = False,
     read_units: ReadUnits = 1000,
     *,
@@ -34,7 +34,7 @@ def export(
         conversations export --all > everything.json
         conversations load everything.json --conversations-table another
 
-    But for `--workspace` with `--user`, the whole table is read, other workspaces included.
+    Unless both `--workspace` and `--user` are given, this reads the whole table.
 
     Exit codes: 0 all written; 1 some are damaged (stderr names them); 2 wrong use or no table;
     3 nothing matched.
@@ -44,7 +44,7 @@ def export(
 
     if everything == bool(workspace):
         fail("Which workspace?", "say either --workspace ID or --all.")
-    quiet = sys.stdout.isatty()  # a bar would stand among the lines
+    quiet = sys.stdout.isatty()  # a progress bar would mix with the lines
     if workspace and user:
         pages = tables.conversations.query(workspace, user, layout.DOCUMENTS)
         items = items_of(pages, quiet=quiet)

@@ -1,4 +1,4 @@
-"""Extended JSON, as MongoDB's tools write it, made plain."""
+"""Turns Extended JSON, which MongoDB's tools write, into plain JSON."""
 
 from base64 import b64decode, b64encode
 from datetime import datetime
@@ -17,13 +17,13 @@ class MalformedValueError(ValueError):
 
 
 def plain(value: Any) -> Any:
-    """Extended JSON v2, canonical or relaxed, as the JSON that the API speaks.
+    """Convert Extended JSON v2, canonical or relaxed, to the JSON of the API.
 
-    ObjectIds and UUIDs become their usual text, dates RFC 3339 with milliseconds in UTC, numbers
-    numbers, decimals text with all their digits, binary data base64.
+    ObjectIds and UUIDs become their usual text; dates become RFC 3339 in UTC with milliseconds;
+    numbers stay numbers; decimals become text with all digits; binary data becomes base64.
 
     Raises:
-        MalformedValueError: a value is malformed, or of a type that JSON has nothing for.
+        MalformedValueError: a value is malformed, or its type has no counterpart in JSON.
     """
     if isinstance(value, list):
         return [plain(item) for item in value]
@@ -62,7 +62,7 @@ def _json_of(kind: str, value: dict[str, Any]) -> Any:
 
 
 def _check(value: dict[str, Any]) -> None:
-    """Refuse what bson would make up an id for, or drop bytes of."""
+    """Refuse values for which bson would invent an id, or drop bytes."""
     if "$oid" in value and not isinstance(value["$oid"], str):
         raise TypeError
     if "$binary" in value:

@@ -1,4 +1,4 @@
-"""`conversations get`: what the endpoint answers to a user."""
+"""`conversations get`: shows the endpoint's response to a user."""
 
 import gzip
 import json
@@ -25,7 +25,7 @@ def get(
     *,
     tables: Tables,
 ) -> None:
-    """Show what the endpoint answers to a user, for support.
+    """Show the endpoint's response to a user, for support.
 
     It runs the endpoint's own code, on this machine, as the user, whatever workspaces the user's
     keys grant (`keys list` shows those):

@@ -1,4 +1,4 @@
-"""The console's commands on API keys."""
+"""`conversations keys`: the commands for API keys."""
 
 import json
 import re
@@ -30,12 +30,12 @@ app = typer.Typer(
     help="""Issue, list, grant, ungrant, revoke and rotate API keys.
 
     A key identifies one user, and grants workspaces. Only its hash is stored, so it is shown once.
-    The API may go by what it knew of a key for 60 seconds more.""",
+    A change to a key may take 60 seconds to have an effect.""",
 )
 _UNITS = {"m": "minutes", "h": "hours", "d": "days"}
 
 KeyId = Annotated[
-    str, typer.Argument(metavar="KEY_ID", help="As `keys list` shows it; or the key itself.")
+    str, typer.Argument(metavar="KEY_ID", help="The id that `keys list` shows, or the key itself.")
 ]
 Workspaces = Annotated[
     list[str],
@@ -80,7 +80,7 @@ def list_keys(
     *,
     tables: Tables,
 ) -> None:
-    """List the keys: whose they are, and what they grant."""
+    """List the keys, with their users and grants."""
     keys = [key for key in tables.issued_keys() if user in (None, key.user_id)]
     keys.sort(key=lambda key: (key.user_id, key.created_at, key.key_id))
     if as_json:
@@ -104,7 +104,7 @@ def grant(key_id: KeyId, workspace: Workspaces, as_json: Json = False, *, tables
 @app.command()
 @with_tables
 def ungrant(key_id: KeyId, workspace: Workspaces, as_json: Json = False, *, tables: Tables) -> None:
-    """Take workspaces from those that a key may read. One at least stays: else revoke the key."""
+    """Remove workspaces from those that a key may read. To remove the last one, revoke the key."""
     key = _find_active(key_id, tables)
     removed, kept = key.workspace_ids & set(workspace), key.workspace_ids - set(workspace)
     if not removed:
@@ -123,7 +123,7 @@ def ungrant(key_id: KeyId, workspace: Workspaces, as_json: Json = False, *, tabl
 def revoke(key_id: KeyId, as_json: Json = False, *, tables: Tables) -> None:
     """End a key at once, for good.
 
-    Of a key that has leaked nothing but itself may be known: `conversations keys revoke tk_…`
+    If you know only the leaked key itself: `conversations keys revoke tk_…`
     """
     key = _find(key_id, tables)
     at = key.revoked_at or now()
@@ -143,10 +143,10 @@ def rotate(
     *,
     tables: Tables,
 ) -> None:
-    """Issue a key in place of another one, which ends after an overlap.
+    """Issue a key to replace another one, which ends after an overlap.
 
-    The new key is of the same user, grants the same workspaces, and ends when the old one would
-    have: `--expires` sets another end, and must if the old one would not outlast the overlap.
+    The new key has the same user, workspaces and expiry. `--expires` sets another expiry; it is
+    required if the old key would expire within the overlap.
     """
     ends = _after(overlap)
     given = _instant(expires)
@@ -176,10 +176,10 @@ def _new(user: str, workspaces: frozenset[str], expires_at: str | None) -> tuple
 
 
 def _warn_of_empty(user: str, workspaces: list[str], tables: Tables) -> None:
-    """Name the workspaces in which the key will list nothing: one may be mistyped."""
+    """Warn of workspaces without conversations of the user: they may be mistyped."""
     if not (tables.stack or tables.conversations_table):
         return
-    with suppress(StoreError):  # whoever manages keys need not be allowed to read conversations
+    with suppress(StoreError):  # an operator of keys may lack the right to read conversations
         for workspace in workspaces:
             if next(tables.conversations.states(workspace, user), None) is None:
                 warn(f"workspace {workspace} holds no conversation of user {user}.")

@@ -54,19 +54,18 @@ def load(
     The last one prints a key, and the curl line to use it.
 
     Every record needs `_id`, `userId`, `pathwayId`, `agentId`, `customer`, `messages`, `createdAt`
-    and `updatedAt`. Fields that are none of a conversation are left out, and counted.
+    and `updatedAt`. Other fields are dropped and counted.
 
-    A stored conversation is replaced by a newer one only (`updatedAt`). So repeating a load changes
-    nothing, and after Ctrl-C or a failure the same command goes on. `_id` and `createdAt` make the
-    key: a conversation whose `createdAt` has changed is another item; `conversations delete --id ID
-    --created-at TIME --purge` removes the old one.
+    A stored conversation is replaced only by a newer one (`updatedAt`). So repeating a load changes
+    nothing, and after Ctrl-C or a failure the same command continues. `_id` and `createdAt` form
+    the key: a conversation whose `createdAt` has changed is another item; `conversations delete
+    --id ID --created-at TIME --purge` removes the old one.
 
-    What was deleted stays deleted for the 90 days that its tombstone lasts, unless the record is
-    newer than the deletion: after that, an old export brings it back. `--overwrite` does at once.
+    For 90 days, a deleted conversation stays deleted unless the record is newer than the deletion.
+    After that, loading an old export brings it back; `--overwrite` does so at once.
 
-    What cannot be loaded goes to FILE.rejects (FILE.rejects-2 the next time), each record below a
-    line with the reason, which tells the records apart: leave it in. Fix the records there, and
-    load that file.
+    Rejected records go to FILE.rejects (FILE.rejects-2 the next time), each below a line with the
+    reason. Keep these lines, because they separate the records. Fix the records and load that file.
 
     The lines of `conversations export --all` name their workspaces: load them without
     `--workspace`. With it, a line that names another workspace is rejected.

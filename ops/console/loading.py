@@ -1,4 +1,4 @@
-"""Loads files of conversations into the table, many at a time, and says what became of each."""
+"""Loads files of conversations into the table in batches, and reports the results."""
 
 import re
 import time
@@ -38,7 +38,7 @@ class UnloadableError(ValueError):
 
 
 class StrictError(Exception):
-    """A record was rejected, and none may be."""
+    """A record was rejected under `--strict`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,8 +48,8 @@ class Loader:
     Attributes:
         workspace_id: where to; `None` if each record names its workspace.
         write: stores the items; `None` stores nothing.
-        literal: names such as `$oid` have no meaning.
-        strict: stops at the first record that is rejected.
+        literal: take names such as `$oid` literally.
+        strict: stop at the first rejected record.
     """
 
     workspace_id: str | None
@@ -63,7 +63,7 @@ class Loader:
         Raises:
             KeyboardInterrupt: the operator interrupts. Writes that have begun are finished.
             OSError: the file or the rejects file cannot be opened, read or written.
-            StoreError: DynamoDB refuses; what it has not confirmed is not in the summary.
+            StoreError: DynamoDB fails. The summary counts only confirmed writes.
             StrictError: a record was rejected.
             UnreadableFileError: the rest of the file cannot be read; what came before is loaded.
         """
@@ -119,7 +119,7 @@ class Loader:
 
 
 def _reasons(error: ValidationError) -> str:
-    """What is wrong with each field, without its value."""
+    """The error of each field, without its value."""
     details = error.errors(include_url=False, include_context=False, include_input=False)
     reasons = [
         f"{_path(detail['loc'])} {_words(detail['type'], detail['msg'])}" for detail in details
@@ -142,7 +142,7 @@ def _words(kind: str, message: str) -> str:
 def load(
     files: Sequence[Path], loader: Loader, tables: "Tables", tell: Callable[[Summary], object]
 ) -> int:
-    """Load the files, one after another, and tell of each.
+    """Load the files, one after another, and report on each.
 
     Returns:
         The exit code: 0; 1 if a record was rejected, or a file is damaged or empty; 2 if a file

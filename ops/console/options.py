@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def workspace_id(value: str) -> str:
-    """A workspace id of the command line."""
+    """Parse a workspace id from the command line."""
     try:
         return require_id(value, WORKSPACE_ID)
     except ValueError:
@@ -31,7 +31,7 @@ def workspace_id(value: str) -> str:
 
 
 def user_id(value: str) -> str:
-    """A user id of the command line."""
+    """Parse a user id from the command line."""
     try:
         return require_id(value)
     except ValueError:
@@ -47,7 +47,9 @@ User = Annotated[
 ]
 OfUser = Annotated[
     str | None,
-    typer.Option("--user", metavar="ID", parser=user_id, help="Of this user only; else of all."),
+    typer.Option(
+        "--user", metavar="ID", parser=user_id, help="Only this user. Default: all users."
+    ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON, for scripts.")]
 
@@ -66,9 +68,9 @@ _OPTIONS = {
         metavar="NAME",
         envvar="API_KEYS_TABLE",
     ),
-    "profile": typer.Option(help="The AWS profile; else that of AWS_PROFILE.", metavar="NAME"),
+    "profile": typer.Option(help="The AWS profile. Default: AWS_PROFILE.", metavar="NAME"),
     "region": typer.Option(
-        help="The AWS region; else that of AWS_DEFAULT_REGION or the profile.",
+        help="The AWS region. Default: AWS_DEFAULT_REGION or the profile's.",
         metavar="NAME",
     ),
 }
@@ -80,7 +82,7 @@ class Tables:
 
     Attributes:
         stop: set when the operator wants the command to end.
-        last_named: the table that was looked up last, and that an error is about.
+        last_named: the last table looked up, which an error message names.
     """
 
     stack: str | None
@@ -113,7 +115,7 @@ class Tables:
 
     @property
     def variables(self) -> Variables:
-        """The environment variables that lead the endpoint's function to the table."""
+        """The environment variables that direct the endpoint's function to the table."""
         variables: dict[str, str | None] = {"CONVERSATIONS_TABLE": self.conversations_name}
         if self.region:
             variables["AWS_DEFAULT_REGION"] = self.region
@@ -130,7 +132,7 @@ class Tables:
         return IssuedKeys(client(self.profile, self.region), name)
 
     def issued_keys(self) -> "Iterator[ApiKey]":
-        """Every issued key, in no order. What is malformed is named on stderr, and skipped."""
+        """Every issued key, in no order. Skips malformed ones with a warning."""
         from domain.errors import MalformedApiKeyError
 
         for key in self.api_keys.all():
@@ -172,7 +174,7 @@ class Tables:
 
 
 def with_tables(command: Callable[..., None]) -> Callable[..., None]:
-    """The command, with the options that say where the tables are instead of `tables`."""
+    """The command, with its parameter `tables` replaced by options that say where they are."""
 
     @wraps(command)
     def run(**arguments: Any) -> None:

@@ -1,4 +1,4 @@
-"""What an operator sees of long work, and how Ctrl-C ends it."""
+"""Shows the progress of long work, and handles Ctrl-C."""
 
 import signal
 import sys
@@ -19,7 +19,7 @@ _LINE_SECONDS, _BAR_SECONDS = 10.0, 0.1
 
 
 class Stop:
-    """Ctrl-C, seen only between two records, or while one is waited for."""
+    """Handles Ctrl-C only between two records, or while waiting for one."""
 
     def __init__(self, event: Event) -> None:
         self._event = event
@@ -54,15 +54,15 @@ class Stop:
 
 
 class Progressing:
-    """A bar with rate and time left, on a terminal; else a line from time to time."""
+    """A progress bar on a terminal; elsewhere, a line from time to time."""
 
     def __init__(self, name: str, total: int, noun: str, *, quiet: bool = False) -> None:
         """Start it on stderr.
 
         Args:
-            name: of what is dealt with.
-            total: the position at which it is done; 0 if unknown.
-            noun: what is counted.
+            name: the name of the work or file.
+            total: the position at the end; 0 if unknown.
+            noun: the noun for what is counted.
             quiet: show no bar.
         """
         self._name, self._total, self._noun = name, total, noun
@@ -88,7 +88,7 @@ class Progressing:
         self._bar.stop()
 
     def update(self, count: int, position: int) -> None:
-        """Show how far it is, unless that was shown a moment ago."""
+        """Show the progress, unless it was shown a moment ago."""
         now = time.monotonic()
         if now - self._shown < (_BAR_SECONDS if self._is_terminal else _LINE_SECONDS):
             return

@@ -40,9 +40,9 @@ class Record:
 
     Attributes:
         line: the number of its first line.
-        text: as the file has it; empty if it is longer than `MAX_RECORD_BYTES`.
-        value: the object that it holds; `None` if it holds none.
-        error: why it holds none.
+        text: its bytes in the file; empty if longer than `MAX_RECORD_BYTES`.
+        value: the parsed object; `None` if there is none.
+        error: why there is none.
     """
 
     line: int
@@ -53,7 +53,7 @@ class Record:
 
 @contextmanager
 def opened(path: Path) -> Iterator[tuple[BufferedIOBase, Callable[[], int]]]:
-    """The file's bytes, unpacked if need be, and a function that tells how many are read so far.
+    """The file's bytes, unpacked if necessary, and a function for the number read so far.
 
     Raises:
         UnreadableFileError: it is cut off or damaged (gzip).
@@ -70,16 +70,16 @@ def opened(path: Path) -> Iterator[tuple[BufferedIOBase, Callable[[], int]]]:
 
 
 def _stdin() -> RawIOBase:
-    """Standard input unbuffered, so that a line is there when it comes."""
+    """Standard input, unbuffered, so that each line is available at once."""
     return cast("RawIOBase", getattr(sys.stdin.buffer, "raw", sys.stdin.buffer))
 
 
 def read(stream: BufferedIOBase) -> Iterator[Record]:
     """The records of a file, one at a time, damaged ones included.
 
-    A file that begins with `[` is an array. One whose first line is the beginning of an object
-    holds objects that span lines. In a rejects file, a record is what stands below each reason.
-    In any other file, each line is a record.
+    A file that begins with `[` is an array. If the first line is only the start of an object, the
+    file has objects that span lines. In a rejects file, the text below each reason is a record. In
+    any other file, each line is a record.
 
     Raises:
         UnreadableFileError: it is not UTF-8 text; or an array, or an object that spans lines, is
@@ -107,7 +107,7 @@ def read(stream: BufferedIOBase) -> Iterator[Record]:
 
 
 def _text_only(texts: Iterable[tuple[int, bytes]]) -> Iterator[Record]:
-    """The records in texts, up to one that begins as no text does."""
+    """The records in texts, up to one that cannot be text."""
     for line, text in texts:
         if _BINARY.match(text):
             raise UnreadableFileError(f"from line {line} on it is no text")
@@ -146,7 +146,7 @@ def _lines(head: list[bytes], stream: BufferedIOBase) -> Iterator[bytes]:
 
 
 def _below_reasons(lines: Iterable[tuple[int, bytes]]) -> Iterator[tuple[int, bytes]]:
-    """What stands below each reason of a rejects file, with the number of its first line."""
+    """The text below each reason of a rejects file, with the number of its first line."""
     start, texts, size = 1, list[bytes](), 0
     for number, line in lines:
         if line.startswith(REASON):
@@ -216,7 +216,7 @@ def _collect(completed: list[str], depth: int) -> Generator[None, tuple[str, obj
     """Takes ijson's events, and keeps those that complete a value at the depth.
 
     Raises:
-        ValueError: values are nested deeper than Python's own parsers bear.
+        ValueError: values are nested too deeply for Python's parsers.
     """
     level = 0
     while True:
@@ -241,7 +241,7 @@ def _feed(parser: Generator[None, bytes, None], chunk: bytes) -> bool:
 
 
 def _spans(text: str, count: int) -> Iterator[tuple[int, int]]:
-    """Where each of the values that the text begins with starts and ends."""
+    """The start and end of each value at the beginning of the text."""
     decoder, end = JSONDecoder(), 0
     for _ in range(count):
         start = cast("re.Match[str]", _GAP.match(text, end)).end()
@@ -266,5 +266,5 @@ def _parsed(line: int, text: bytes) -> Record:
 
 
 def _in_file(error: str, line: int) -> str:
-    """A parser's words, with the line of the file for that of the record."""
+    """A parser's message, with the line number in the file instead of that in the record."""
     return re.sub(r"\bline (\d+)", lambda match: f"line {line + int(match[1]) - 1}", error)

@@ -1,4 +1,4 @@
-"""The file beside a source that takes the records which could not be loaded."""
+"""The file, next to a source file, for records that could not be loaded."""
 
 import os
 from itertools import count
@@ -11,9 +11,9 @@ from ops.console.records import REASON, Record
 class Rejects:
     """A rejects file, created with the first record.
 
-    It holds each record as it was, below a line with the reason, which `records.read` passes
-    over. Only its owner may read it. One that exists already may have been corrected by hand: it
-    is left alone.
+    It has each record unchanged, below a line with the reason, which `records.read` skips. Only
+    its owner may read it. An existing rejects file is never touched, because someone may have
+    corrected it by hand.
 
     Attributes:
         path: the file; `None` while nothing is rejected.

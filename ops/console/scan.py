@@ -1,4 +1,4 @@
-"""Commands that read the whole table: they say what it costs, keep a pace, and show how far."""
+"""Commands that scan the whole table. They show cost and progress, and limit the rate."""
 
 import json
 import shlex
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 ReadUnits = Annotated[
     int,
-    typer.Option("--read-units", metavar="N", min=1, help="Read so many units a second, at most."),
+    typer.Option("--read-units", metavar="N", min=1, help="The most read units per second."),
 ]
 _DOLLARS_A_UNIT = 0.125e-6  # on demand, us-east-1
 _CENT = 0.01
@@ -35,11 +35,11 @@ def scan(
     *,
     quiet: bool = False,
 ) -> "Iterator[Item]":
-    """Everything that is stored, or what is stored in a workspace, after saying what it costs.
+    """All items of the table or of a workspace, after showing what the scan costs.
 
     Args:
         attributes: those to read, as `storage.layout` names them.
-        read_units: how many to use a second, at most.
+        read_units: the most to use per second.
         quiet: show no bar.
     """
     table = tables.conversations
@@ -64,7 +64,7 @@ def items_of(
     """The items of pages, with progress on stderr.
 
     Args:
-        total: how many items are read, those included that a filter leaves out; 0 if unknown.
+        total: the number of items to be read, before any filter; 0 if unknown.
         quiet: show no bar.
     """
     from ops.console.progress import Progressing
@@ -129,14 +129,14 @@ def find(
 ) -> None:
     """Find the conversations with a customer, in every workspace.
 
-    Compares `customer.email` whatever its case, and of `customer.phone` the digits. To delete what
-    is found, look at it first, and then:
+    Compares `customer.email` without regard to case, and only the digits of `customer.phone`. To
+    delete what is found, look at it first, and then:
 
         conversations find --customer me@example.com
         conversations find --customer me@example.com --ids > found
         xargs -L 1 conversations delete --purge --all-versions --yes < found
 
-    Exit codes: 0 found; 1 some conversations are damaged, and may be the customer's (stderr names
+    Exit codes: 0 found; 1 some conversations are damaged and may be the customer's (stderr names
     them); 2 wrong use or no table; 3 nothing matched.
     """
     from ops.tables.reading import document_of, owner_of
@@ -169,7 +169,7 @@ def find(
 
 
 def _contact(text: str) -> str:
-    """An email address or a telephone number as it is compared."""
+    """The form of an email address or telephone number for comparison."""
     if "@" in text:
         return text.strip().casefold()
     return "".join(filter(str.isdecimal, text))
@@ -180,7 +180,7 @@ def _print_arguments(found: list[dict[str, Any]]) -> None:
     for row in found:
         ids[row["workspaceId"], row["userId"]].append(row["_id"])
     for (workspace, user), all_ids in ids.items():
-        for start in range(0, len(all_ids), _IDS_A_LINE):  # xargs takes no line of any length
+        for start in range(0, len(all_ids), _IDS_A_LINE):  # xargs limits the length of a line
             words = ["--workspace", workspace, "--user", user]
             for id_ in all_ids[start : start + _IDS_A_LINE]:
                 words += ["--id", id_]

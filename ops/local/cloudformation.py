@@ -1,4 +1,4 @@
-"""Reads a SAM template, its intrinsic functions resolved as for a stack on this machine."""
+"""Reads a SAM template, and resolves its intrinsic functions for use on this machine."""
 
 import re
 from collections.abc import Collection, Mapping
@@ -15,7 +15,7 @@ Resources = Mapping[str, tuple[str, Any]]
 
 
 def read(path: Path, types: Collection[str]) -> tuple[Resources, Mapping[str, Any]]:
-    """The type and properties of each resource of the types, and what `Globals` says of functions.
+    """The resources of these types with their properties, and the `Globals` of functions.
 
     Parameters have their defaults. A `Ref` to a resource is its logical id.
 

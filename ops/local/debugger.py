@@ -21,7 +21,7 @@ def install() -> None:
 
 
 def seconds_at_prompts() -> float:
-    """The time that functions have stood still, which counts for no timeout."""
+    """How long functions were paused; this does not count towards their timeout."""
     return _Debugger.seconds
 
 

@@ -11,7 +11,7 @@ from ops.local.template import ROOT
 
 DOCS = ROOT / "docs" / "reference"
 LOCAL = "http://127.0.0.1:3000"
-# The package that carries Scalar's script as a file; nothing of it is imported.
+# The package that contains Scalar's script as a file. It is never imported.
 _PACKAGE = "flask-openapi-scalar"
 _SCRIPT = "flask_openapi_scalar/templates/scalar/js/scalar.standalone.js"
 _TYPES = {
@@ -21,14 +21,14 @@ _TYPES = {
     ".txt": "text/plain; charset=utf-8",
 }
 _MOVED = {"/": "/docs", "/docs/": "/docs", "/docs.md": "/docs/llms-full.txt"}
-# Whatever the script would like to fetch elsewhere, it does not.
+# The script must not fetch anything from other hosts.
 _POLICY = (
     "default-src 'self'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'; "
     "img-src 'self' data:; font-src 'self' data:"
 )
 _CONFIGURATION = {
     "url": "/openapi.json",
-    # A request to a deployment would fail: its answers allow no other page to read them.
+    # Requests to a deployment would fail, because it does not send CORS headers.
     "servers": [{"url": LOCAL, "description": "The local API with demo data"}],
     "authentication": {
         "preferredSecurityScheme": "apiKey",
@@ -74,7 +74,7 @@ viewBox='0 0 16 16'%3E%3Cpath fill='%230d9488' d='M1 2h14v10H8l-4 3v-3H1z'/%3E%3
 
 
 def answer(request: Request) -> Response | None:
-    """The documentation at the request's path; `None` where there is none."""
+    """The documentation at the request's path, or `None`."""
     if request.method not in ("GET", "HEAD"):
         return None
     # The first server and the examples are this one, whatever the port.
@@ -100,7 +100,7 @@ def _file(path: str) -> Path | None:
     published = {file.name: file for file in DOCS.iterdir() if file.suffix in _TYPES}
     if folder == "/docs":
         return published.get(name) or published.get(f"{name}.md")
-    # Links of a page are relative, and begin at the root on /docs and in /llms.txt.
+    # Links in a page are relative; on /docs and in /llms.txt they start at the root.
     return published.get(name) if folder == "" else None
 
 

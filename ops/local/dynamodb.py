@@ -27,23 +27,23 @@ _AWS_DOMAINS = (".amazonaws.com", ".amazonaws.com.cn", ".api.aws")
 
 
 class UnusableEndpointError(Exception):
-    """The DynamoDB at the given address is one of AWS, or does not answer."""
+    """The given address belongs to AWS, or no DynamoDB answers there."""
 
 
 @contextmanager
 def demo_data(template: Template, port: int = 0) -> Iterator[Variables]:
-    """Demo data where `AWS_ENDPOINT_URL_DYNAMODB` points, else in an embedded DynamoDB.
+    """Put the demo data in the DynamoDB at `AWS_ENDPOINT_URL_DYNAMODB`, or else an embedded one.
 
     Args:
-        template: its tables are made.
-        port: of the embedded DynamoDB, as `ops.local.ports.listen` takes it.
+        template: its tables are created.
+        port: for the embedded DynamoDB; see `ops.local.ports.listen`.
 
     Yields:
         The environment variables that lead boto3 there. An embedded DynamoDB forgets everything at
         the end.
 
     Raises:
-        UnusableEndpointError: the address is one of AWS, or nothing answers there.
+        UnusableEndpointError: the address belongs to AWS, or nothing answers there.
         UnusablePortError: as `ops.local.ports.listen`.
     """
     endpoint = os.environ.get(ENDPOINT)
@@ -53,10 +53,10 @@ def demo_data(template: Template, port: int = 0) -> Iterator[Variables]:
 
 
 def given(endpoint: str) -> Variables:
-    """The environment variables that lead boto3 to a DynamoDB Local or its like.
+    """The environment variables that direct boto3 to a DynamoDB Local or similar.
 
     Raises:
-        UnusableEndpointError: the address is one of AWS: demo data does not belong there.
+        UnusableEndpointError: the address belongs to AWS, where demo data must not go.
     """
     host = urlsplit(endpoint).hostname
     if not host:
@@ -74,10 +74,10 @@ def given(endpoint: str) -> Variables:
 
 
 def fill(template: Template, variables: Variables) -> None:
-    """Create the tables that are missing, and store the demo data, in place of older demo data.
+    """Create missing tables, and store the demo data; replace older demo data.
 
     Raises:
-        UnusableEndpointError: nothing answers, or not as DynamoDB does.
+        UnusableEndpointError: nothing answers, or something other than DynamoDB.
     """
     try:
         with environment(variables):
@@ -115,8 +115,8 @@ def _put_demo_data(dynamodb: "DynamoDBClient", names: Mapping[str, str]) -> None
 
 @contextmanager
 def embedded(port: int = 0) -> Iterator[Variables]:
-    """An embedded DynamoDB without tables; yields the variables that lead boto3 there."""
-    # Imported here, since it takes a second that no other command needs to wait.
+    """Run an embedded DynamoDB without tables; yield the variables that direct boto3 to it."""
+    # Imported here because it takes a second, which other commands need not wait.
     from moto.backends import get_backend
     from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
     from werkzeug.serving import make_server
@@ -128,7 +128,7 @@ def embedded(port: int = 0) -> Iterator[Variables]:
     thread = Thread(target=server.serve_forever, args=(0.05,), daemon=True)
     thread.start()
     try:
-        # Real credentials have no business here.
+        # Real credentials must not be used here.
         yield {
             **_leading_to(f"http://{HOST}:{server.server_address[1]}"),
             **_CREDENTIALS,

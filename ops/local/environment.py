@@ -1,19 +1,19 @@
-"""Environment variables: set for a while, and the one that the local API adds to AWS's own."""
+"""Sets environment variables for a while, and names the one that the local API defines."""
 
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 PARTIQL = "CONVERSATIONS_PARTIQL"
-"""`off` where the DynamoDB knows no PartiQL: that of the local API, moto's server, does not."""
+"""`off` if the DynamoDB does not support PartiQL, like moto's server in the local API."""
 
 Variables = Mapping[str, str | None]
-"""Environment variables; `None` stands for one that is absent."""
+"""Environment variables; `None` means that one is not set."""
 
 
 @contextmanager
 def environment(variables: Variables) -> Iterator[None]:
-    """Sets the variables, and puts back what they were."""
+    """Set the variables, and restore them afterwards."""
     before = {name: os.environ.get(name) for name in variables}
     _set(variables)
     try:

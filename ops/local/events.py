@@ -1,4 +1,4 @@
-"""HTTP requests as the events that API Gateway (REST) makes of them."""
+"""Turns HTTP requests into the events that API Gateway (REST) would send."""
 
 import secrets
 import time
@@ -13,7 +13,7 @@ from uuid import uuid4
 from ops.local.cloudformation import ACCOUNT_ID
 
 API_ID = "local"
-# What API Gateway takes for the connection, not for the function.
+# Headers of the connection, which API Gateway does not pass on.
 HOP_BY_HOP = frozenset({"connection", "keep-alive", "te", "trailer", "transfer-encoding"})
 _REPLACED = frozenset(
     {"x-amzn-trace-id", "x-forwarded-for", "x-forwarded-port", "x-forwarded-proto"}
@@ -24,7 +24,7 @@ Event = dict[str, Any]
 
 @dataclass(frozen=True)
 class Request:
-    """An HTTP request, its header lines as they came."""
+    """An HTTP request, with its header lines as received."""
 
     method: str
     path: str
@@ -52,7 +52,7 @@ def proxy_event(request: Request, stage: str) -> Event:
     for name, value in parse_qsl(request.query, keep_blank_values=True):
         query.setdefault(name, []).append(value)
     return {
-        "resource": request.path,  # no route of ours has a variable part
+        "resource": request.path,  # our routes have no path parameters
         "path": request.path,
         "httpMethod": request.method,
         "headers": _last_of_each(headers),

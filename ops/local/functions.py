@@ -1,4 +1,4 @@
-"""AWS Lambda in this process: runs the template's functions from `src/`, edits included."""
+"""Plays AWS Lambda in this process: runs the template's functions from the current `src/`."""
 
 import importlib
 import json
@@ -33,7 +33,7 @@ Handler = Callable[[dict[str, Any], "Context"], Any]
 
 
 class Context:
-    """What Lambda gives a handler besides the event."""
+    """The context object that Lambda passes to a handler."""
 
     def __init__(self, function: Function) -> None:
         self.aws_request_id = str(uuid4())
@@ -45,12 +45,12 @@ class Context:
         self.log_stream_name = "local"
         self.identity = None
         self.client_context = None
-        # A debugger of an editor stops the function, but not the clock.
+        # An editor's debugger stops the function, but not the clock.
         patience = 1000 if "pydevd" in sys.modules else _PATIENCE
         self._deadline = _clock() + patience * function.timeout
 
     def get_remaining_time_in_millis(self) -> int:
-        """What is left of the function's time: the template's timeout, times `_PATIENCE`."""
+        """The time left of the function's timeout, which is the template's times `_PATIENCE`."""
         return max(0, int(1000 * (self._deadline - _clock())))
 
 
@@ -59,9 +59,9 @@ def _clock() -> float:
 
 
 class Functions:
-    """The functions, run one at a time, since a handler keeps its request in globals.
+    """Runs the functions, one at a time because a handler keeps its request in globals.
 
-    What a function prints goes to stderr when it fails, and always if `verbose`.
+    A function's output goes to stderr if it fails, or always if `verbose`.
     """
 
     def __init__(
@@ -80,17 +80,17 @@ class Functions:
         self._lock = Lock()
 
     def warm_up(self) -> None:
-        """Imports the code, so that the first request does not wait for it."""
+        """Import the code, so that the first request need not wait for it."""
         for function in self._functions.values():
             with self._lock, self._running(function):
                 self._code.handler(function.handler)
 
     def invoke(self, name: str, event: dict[str, Any]) -> Any:
-        """What the function answers to the event.
+        """Return the function's answer to the event.
 
         Raises:
             CodeError: its code cannot be imported.
-            FunctionError: it raised, or its answer is no JSON or too large for Lambda.
+            FunctionError: it raised, or its answer is not JSON or is too large for Lambda.
         """
         function = self._functions[name]
         with self._lock, self._running(function):
@@ -134,10 +134,10 @@ def notice(text: str, colour: str | None = None) -> None:
 
 
 class _Code:
-    """The handlers under `src`, imported anew when a file there has changed.
+    """The handlers in `src`, imported again whenever a file there has changed.
 
-    Their modules are kept apart from those that this process imported by itself: a changed
-    `domain` must not meet the console's.
+    Their modules are kept separate from those of this process: an edited `domain` must not mix
+    with the console's.
     """
 
     def __init__(self, src: Path) -> None:
@@ -148,10 +148,10 @@ class _Code:
         self._reported: set[str] = set()
 
     def handler(self, path: str) -> Handler:
-        """The handler `module.name`, as the files are now.
+        """The handler `module.name`, from the current files.
 
         Raises:
-            CodeError: it cannot be imported. stderr says why, once for each state of the files.
+            CodeError: it cannot be imported. The reason is printed once per edit, on stderr.
         """
         files = {file: file.stat() for file in self._src.rglob("*.py")}
         state = {file: (stat.st_mtime_ns, stat.st_size) for file, stat in files.items()}
@@ -171,7 +171,7 @@ class _Code:
         return self._handlers[path]
 
     def _explained(self, error: BaseException) -> CodeError:
-        """The import's error, with its place in `src`. It is printed if it is new."""
+        """The import's error, with its place in `src`. Prints it if it is new."""
         frames = traceback.extract_tb(error.__traceback__)
         places = [(frame.filename, frame.lineno) for frame in frames]
         text, limit = str(error), None
@@ -189,7 +189,7 @@ class _Code:
         return CodeError(message)
 
     def _shown(self, file: Path) -> str:
-        """The file as a developer names it: `src/…`."""
+        """The file's path as developers write it: `src/…`."""
         return str(file.relative_to(self._src.parent))
 
     @contextmanager
@@ -198,7 +198,7 @@ class _Code:
         sys.modules.update(self._modules)
         sys.path.insert(0, str(self._src))
         importlib.invalidate_caches()
-        # Powertools would go on with the logger of that name, and its old formatter and stream.
+        # Powertools would reuse the logger of that name, with its old formatter and stream.
         loggers = logging.Logger.manager.loggerDict
         service = os.environ.get("POWERTOOLS_SERVICE_NAME", "")
         logger = None if self._modules else loggers.pop(service, None)

@@ -1,7 +1,7 @@
-"""Amazon API Gateway (REST) as an object: HTTP request → authorizer → endpoint → HTTP response.
+"""Plays Amazon API Gateway (REST): HTTP request → authorizer → endpoint → HTTP response.
 
-It does what a client or a function can see of the service, but does not cache the authorizer's
-answers, and throttles only when told to (`Failures`).
+It behaves as the service does towards clients and functions, but does not cache the authorizer's
+answers, and throttles only on demand (`Failures`).
 """
 
 import json
@@ -26,16 +26,16 @@ Invoke = Callable[[str, Event], Any]
 
 
 class FunctionError(Exception):
-    """A function raised, or its answer is one that Lambda refuses."""
+    """A function raised, or Lambda would refuse its answer."""
 
 
 class CodeError(Exception):
-    """The code of a function cannot be imported; the text says what is wrong, and where."""
+    """A function's code cannot be imported. The text says what is wrong, and where."""
 
 
 @dataclass(frozen=True)
 class Failures:
-    """Which share of the requests is answered with an error, and with which.
+    """An error, and the share of the requests that get it.
 
     Attributes:
         kind: the type of a gateway response.
@@ -62,7 +62,7 @@ class Failures:
 
 @dataclass(frozen=True)
 class Response:
-    """An HTTP response; the length of the body is the server's to tell."""
+    """An HTTP response. The server adds the body's length."""
 
     status: int
     headers: tuple[tuple[str, str], ...]
@@ -70,7 +70,7 @@ class Response:
 
 
 class _Refusal(Exception):
-    """The gateway answers by itself, with the gateway response of this type."""
+    """The gateway itself answers, with the gateway response of this type."""
 
 
 class Gateway:
@@ -84,7 +84,7 @@ class Gateway:
     def answer(self, request: Request) -> Response:
         """Answer as API Gateway would: from the route's function, or with a gateway response.
 
-        Code that cannot be imported is named in the answer, where API Gateway would send a 503.
+        If code cannot be imported, the response says so; API Gateway would send a 503.
         """
         event = proxy_event(request, self._api.stage)
         context = event["requestContext"]
@@ -105,7 +105,7 @@ class Gateway:
             return replace(response, body=json.dumps(problem).encode())
 
     def refuse(self, kind: str) -> Response:
-        """The gateway response of a type, for what cannot be read as a request."""
+        """The gateway response of a type, for a request that cannot be parsed."""
         return _render(self._api.gateway_responses[kind], {"requestId": str(uuid4())})
 
     def _authorize(self, event: Event) -> dict[str, Any]:
@@ -185,7 +185,7 @@ def _flat(value: object) -> str:
 
 
 def _headers(answer: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
-    """The function's headers. Of a name in both maps, `multiValueHeaders` holds."""
+    """The function's headers. If a name is in both maps, `multiValueHeaders` wins."""
     multiple = answer.get("multiValueHeaders") or {}
     single = answer.get("headers") or {}
     named = {name.lower() for name in multiple}
@@ -207,7 +207,7 @@ def _render(response: GatewayResponse, context: Mapping[str, Any]) -> Response:
 
 
 def _lookup(expression: str, context: Mapping[str, Any]) -> str:
-    """The value of `context.requestId` and its like; empty where there is none."""
+    """The value of a variable such as `context.requestId`; empty if there is none."""
     value: Any = {"context": context}
     for name in expression.split("."):
         value = value.get(name, "") if isinstance(value, Mapping) else ""

@@ -1,4 +1,4 @@
-"""Ports of this machine: the one that is asked for, or the next free one."""
+"""Listens on a port of this machine: the given one, or the next free one."""
 
 import errno
 import socket
@@ -8,14 +8,14 @@ _CANDIDATES = 20
 
 
 class UnusablePortError(Exception):
-    """Neither the port nor one of those after it can be listened on."""
+    """Neither the port nor any tried after it can be used."""
 
 
 def listen(port: int) -> socket.socket:
-    """A socket that listens on the port, or on the next free one; 0 takes any.
+    """A socket that listens on the port, or on the next free one; 0 means any free port.
 
     Raises:
-        UnusablePortError: listening there takes more rights, or all candidates are taken.
+        UnusablePortError: listening there needs more privileges, or all candidates are taken.
     """
     reason = "Address already in use"
     for candidate in range(port, min(port + _CANDIDATES, 2**16)):

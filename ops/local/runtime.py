@@ -1,4 +1,4 @@
-"""A Lambda function in the real runtime client, behind a Runtime API on this machine."""
+"""Runs a Lambda function in Lambda's own runtime client, with a Runtime API on this machine."""
 
 import json
 import os
@@ -29,7 +29,7 @@ class InvocationError(Exception):
     """The function failed.
 
     Attributes:
-        answer: what the runtime client reports, as JSON with `errorType` and `errorMessage`.
+        answer: the runtime client's report, JSON with `errorType` and `errorMessage`.
     """
 
     def __init__(self, answer: bytes) -> None:
@@ -38,7 +38,7 @@ class InvocationError(Exception):
 
 
 def play(event: dict[str, Any], function: Function, variables: Variables) -> Any:
-    """The function's answer to one event, any JSON; its log goes to stderr.
+    """The function's JSON answer to one event; its log goes to stderr.
 
     Raises:
         RuntimeError: the process ended, or did not answer within two minutes.
@@ -62,11 +62,11 @@ def play(event: dict[str, Any], function: Function, variables: Variables) -> Any
 
 @dataclass(frozen=True)
 class Invocation:
-    """What a function answered, and what that took.
+    """A function's answer, and the time that it took.
 
     Attributes:
-        cpu: seconds of processor, of all threads, until it asked for the next event.
-        wall: seconds until its answer was here.
+        cpu: processor seconds, of all threads, until the function asked for the next event.
+        wall: seconds until the answer arrived.
     """
 
     answer: bytes
@@ -100,12 +100,12 @@ class Process:
             raise
 
     def first(self, event: bytes) -> Invocation:
-        """The first invocation, with all that the process took since its start."""
+        """The first invocation, counted from the start of the process."""
         answer = self.invoke(event)
         return Invocation(answer.answer, self.cpu, self._answered - self._started)
 
     def invoke(self, event: bytes) -> Invocation:
-        """One invocation.
+        """Invoke the function once.
 
         Raises:
             InvocationError: the function raised.
@@ -119,12 +119,12 @@ class Process:
 
     @property
     def cpu(self) -> float:
-        """Seconds of processor that the process has taken."""
+        """Processor seconds that the process has used."""
         # What clock_getcpuclockid(3) makes of a process id on Linux.
         return time.clock_gettime(~self._process.pid << 3 | 2)
 
     def peak_mb(self) -> float:
-        """The most memory held at a time since the last call, in MB of 10^6 bytes."""
+        """Peak memory since the last call, in MB of 10^6 bytes."""
         folder = Path(f"/proc/{self._process.pid}")
         status = (folder / "status").read_text()
         (folder / "clear_refs").write_text("5")  # proc(5): resets the peak

@@ -66,14 +66,14 @@ def running(
     verbose: bool = False,
     failures: Failures | None = None,
 ) -> Iterator[LocalApi]:
-    """Serves `src` with the demo data, from now on until the end of the `with` block.
+    """Serve `src` with the demo data until the end of the `with` block.
 
     Args:
-        port: where that is taken, the next free one is used; 0 takes any. The embedded DynamoDB
-            listens on the port after it.
-        src: the folder of the code, whose edits are picked up.
-        verbose: what the functions log goes to stderr; else it does only when they fail.
-        failures: the share of the requests that fails without a cause.
+        port: if taken, the next free one is used; 0 means any. The embedded DynamoDB listens on
+            the port after it.
+        src: the folder of the code. Edits take effect at once.
+        verbose: send the functions' logs to stderr always, not only when they fail.
+        failures: the error to inject, and the share of the requests that get it.
 
     Raises:
         UnusablePortError: as `ops.local.ports.listen`.
@@ -98,7 +98,7 @@ def running(
 
 
 class _Server(ThreadingTCPServer):
-    """Not `http.server.HTTPServer`, which asks a name server for the name of 127.0.0.1."""
+    """Used instead of `http.server.HTTPServer`, which looks up the host name of 127.0.0.1."""
 
     daemon_threads = True
     gateway: Gateway
@@ -115,7 +115,7 @@ class _Server(ThreadingTCPServer):
 
 
 class _RequestHandler(BaseHTTPRequestHandler):
-    """Reads HTTP as `http.server` does, which keeps repeated header lines apart, as WSGI cannot."""
+    """Reads HTTP with `http.server`, which keeps repeated header lines apart; WSGI does not."""
 
     server: _Server
     protocol_version = "HTTP/1.1"
@@ -148,10 +148,10 @@ class _RequestHandler(BaseHTTPRequestHandler):
         _log(f"{self.command} {self.path}", response, time.perf_counter() - start)
 
     def _read_body(self) -> bytes | None:
-        """The body; `None` if its length is malformed or too large, which has been answered."""
+        """The body; `None` if its length is malformed or too large. Then an error has been sent."""
         length = self.headers.get("Content-Length", "0")
         if "Transfer-Encoding" in self.headers:
-            self.close_connection = True  # not read: no route of ours takes a body
+            self.close_connection = True  # not read: our routes take no body
             return b""
         if not re.fullmatch("[0-9]{1,18}", length):
             self._refuse("DEFAULT_4XX")
@@ -162,7 +162,7 @@ class _RequestHandler(BaseHTTPRequestHandler):
         return self.rfile.read(int(length))
 
     def _refuse(self, kind: str) -> None:
-        """Answer what cannot be read as a request, and hang up: nothing after it can be read."""
+        """Answer an unreadable request and close the connection: what follows is unreadable too."""
         self.close_connection = True
         self.request_version = self.protocol_version  # else no headers where there was no version
         response = self.server.gateway.refuse(kind)
@@ -170,7 +170,7 @@ class _RequestHandler(BaseHTTPRequestHandler):
         _log("(malformed)", response, 0)
 
     def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
-        """Answer in the gateway's words what `http.server` finds wrong."""
+        """Send the gateway's response for an error that `http.server` found."""
         del code, message, explain
         self._refuse("DEFAULT_4XX")
 
@@ -189,7 +189,7 @@ class _RequestHandler(BaseHTTPRequestHandler):
 
 
 def _log(request: str, response: Response, seconds: float) -> None:
-    """Print a line about a request, never with an API key: one may stand in the wrong place."""
+    """Print a line about a request. Hides API keys, which may be anywhere in a URL."""
     headers = {name.lower(): value for name, value in response.headers}
     status = typer.style(response.status, fg=_COLOURS[response.status // 100], bold=True)
     if headers.get("content-type") == "application/problem+json":
@@ -202,18 +202,18 @@ def _log(request: str, response: Response, seconds: float) -> None:
 
 
 def banner(api: LocalApi, port: int = 0) -> str:
-    """What a reader needs to use the API, as lines of text.
+    """The text that tells a developer how to use the API.
 
     Args:
         api: it runs.
-        port: the one that was asked for.
+        port: the requested port.
     """
     first, second = demo.KEYS
     shown = (
         *(ENDPOINT, "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_DEFAULT_REGION"),
         *("CONVERSATIONS_TABLE", "API_KEYS_TABLE", PARTIQL),
     )
-    # Not the reader's own credentials: what this process found set is not repeated.
+    # Never print the developer's own credentials: skip variables that were already set.
     line = " ".join(f"{name}={api.environment[name]}" for name in shown if name in api.environment)
     line += f" CONVERSATIONS_URL={api.endpoint}"  # for the curl line that `keys issue` prints
     commands = shlex.quote(str(Path(sys.executable).parent))
@@ -241,7 +241,7 @@ Edits of src/ are picked up, breakpoint() opens a prompt here. Ctrl-C stops it.
 
 
 def _moves(api: LocalApi, port: int) -> str:
-    """A line for each port that was taken, so that the next free one is used."""
+    """A line for each port that was taken and replaced by the next free one."""
     listening, dynamodb = (int(url.rpartition(":")[2]) for url in (api.url, api.dynamodb))
     wanted = [("the API", port, listening)]
     if ENDPOINT not in os.environ:  # embedded

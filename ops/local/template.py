@@ -1,4 +1,4 @@
-"""`template.yaml`, as far as the local API and `conversations invoke` need it."""
+"""The parts of `template.yaml` that the local API and `conversations invoke` need."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,12 +9,12 @@ from ops.local import cloudformation
 
 ROOT = Path(__file__).parents[2]
 LIST_CONVERSATIONS = ("GET", "/v1/api/conversations")
-"""The route, as (method, path), that the console and the banner of the local API mean."""
+"""The route, as (method, path), of the console and of the local API's banner."""
 ENDPOINT = "AWS_ENDPOINT_URL_DYNAMODB"
 _API = "AWS::Serverless::Api"
 _FUNCTION = "AWS::Serverless::Function"
 _TABLE = "AWS::DynamoDB::Table"
-# The properties that CreateTable takes as they stand.
+# The properties that CreateTable accepts unchanged.
 _OF_TABLES = ("AttributeDefinitions", "BillingMode", "GlobalSecondaryIndexes", "KeySchema")
 
 
@@ -36,7 +36,7 @@ class Function:
 
     @property
     def variables(self) -> dict[str, str]:
-        """Its environment variables, those that Lambda adds included."""
+        """Its environment variables, including those that Lambda adds."""
         return {
             "AWS_EXECUTION_ENV": f"AWS_Lambda_{self.runtime}",
             "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(self.memory_mb),
@@ -47,7 +47,7 @@ class Function:
 
 @dataclass(frozen=True)
 class Authorizer:
-    """A REQUEST authorizer: its function, and the headers without which it is not asked."""
+    """A REQUEST authorizer: its function, and the headers that a request must have for it."""
 
     function: str
     headers: tuple[str, ...]
@@ -55,7 +55,7 @@ class Authorizer:
 
 @dataclass(frozen=True)
 class GatewayResponse:
-    """What API Gateway answers by itself; headers and body as mapping expressions."""
+    """A response of API Gateway itself; headers and body are mapping expressions."""
 
     status: int
     headers: Mapping[str, str]
@@ -111,7 +111,7 @@ def load(path: Path = ROOT / "template.yaml") -> Template:
     """The template with each parameter at its default, and each resource named by its id.
 
     Raises:
-        ValueError: it uses a part of CloudFormation that is not known here.
+        ValueError: it uses a part of CloudFormation that is not supported here.
     """
     resources, shared = cloudformation.read(path, (_API, _FUNCTION, _TABLE))
     serverless = _of_type(resources, _FUNCTION)
@@ -143,7 +143,7 @@ def _function(name: str, shared: Mapping[str, Any], properties: Mapping[str, Any
         for part in (shared, properties)
         for variable, value in part.get("Environment", {}).get("Variables", {}).items()
     }
-    # A function that runs here must not reach AWS unless the shell says so.
+    # A function that runs here must not reach AWS unless the shell's environment says so.
     environment.pop(ENDPOINT, None)
     return Function(
         name=name,

@@ -1,6 +1,6 @@
 """The functions' package: `python3 ops/package/build.py arm64 FOLDER`, as `sam build` calls it.
 
-It holds what a call of the functions needs, compiled, and nothing else. Standard library only, for
+It contains only what the functions need, compiled. Standard library only, for
 any Python 3.
 """
 
@@ -37,9 +37,9 @@ _USED_DATA = {
     *("dynamodb", "_retry.json", "endpoints.json", "partitions.json"),
     "sdk-default-configuration.json",
 }
-# Packages that import all they can do: the REST resolver would load every other one and the events
-# of every service. What this saves of a start is a figure of docs/performance.md.
-# The hash of each `__init__.py` as it was reviewed: the build stops when upstream changes it.
+# Packages whose `__init__.py` imports everything: the REST resolver would load every other resolver
+# and the events of every service. docs/performance.md says how much start-up time this saves.
+# The hash of each reviewed `__init__.py`: the build stops if upstream changes it.
 _LAZY = {
     "aws_lambda_powertools/event_handler": (
         "a28019de568b8d5e385b0837e023f863540352be9c18d146ed0d8679ea21f478"
@@ -51,9 +51,9 @@ _LAZY = {
 
 
 def build(architecture: str, folder: Path, lazy: "dict[str, str]" = _LAZY) -> None:
-    """Makes the package for `arm64` or `x86_64`: of the same commit, the same bytes.
+    """Build the package for `arm64` or `x86_64`. The same commit gives the same bytes.
 
-    Runs in the Python of the runtime.
+    Must run in the runtime's Python.
 
     Args:
         lazy: packages to make lazy, and the SHA-256 of each `__init__.py`. `make bench` leaves
@@ -73,7 +73,7 @@ def build(architecture: str, folder: Path, lazy: "dict[str, str]" = _LAZY) -> No
     _compile(folder)
     for path in (folder, *folder.rglob("*")):
         path.chmod(0o755 if path.is_dir() else 0o644)
-        os.utime(path, (315_619_200, 315_619_200))  # 1980-01-02: a zip file knows no time before
+        os.utime(path, (315_619_200, 315_619_200))  # 1980-01-02: zip stores nothing earlier
 
 
 def runtime_python() -> str:
@@ -82,7 +82,7 @@ def runtime_python() -> str:
     Looks in the base of this environment, in pyenv, and on the PATH.
 
     Raises:
-        SystemExit: there is none; the message says what to install.
+        SystemExit: there is none. The message says what to install.
     """
     name = f"python{RUNTIME}"
     pyenv = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv")
@@ -140,7 +140,7 @@ def _remove(path: Path) -> None:
 
 
 def _trim_data(data: Path) -> None:
-    """Keep the data of DynamoDB only, unpacked and without texts; of all endpoints, its own."""
+    """Keep only DynamoDB's data and endpoint, uncompressed and without documentation."""
     for path in [*data.iterdir()]:
         if path.name not in _USED_DATA:
             _remove(path)
@@ -196,7 +196,7 @@ def __getattr__(name):
 
 
 def _compile(folder: Path) -> None:
-    """Byte code in place of the sources: a function's folder is read-only in Lambda."""
+    """Replace the sources with byte code: in Lambda, a function's folder is read-only."""
     command = [
         sys.executable,
         "-I",
@@ -213,7 +213,7 @@ def _compile(folder: Path) -> None:
 
 
 def main() -> None:
-    """Builds in the runtime's Python, which takes over where this is another one.
+    """Build; first switch to the runtime's Python if this is another one.
 
     Raises:
         SystemExit: there is none.
@@ -221,9 +221,9 @@ def main() -> None:
     this = (".".join(map(str, sys.version_info[:2])), sys.prefix == sys.base_prefix)
     if this == (RUNTIME, True) and importlib.util.find_spec("pip"):
         build(sys.argv[1], Path(sys.argv[2]))
-    elif _STARTED in os.environ:  # once only: whatever is wrong with that Python, it would loop
+    elif _STARTED in os.environ:  # only once, so that a broken Python cannot cause a loop
         raise SystemExit(
-            f"{sys.executable} is no Python {RUNTIME} outside an environment, with pip."
+            f"{sys.executable} is not a Python {RUNTIME} with pip outside an environment."
         )
     else:
         python = runtime_python()

@@ -1,4 +1,4 @@
-"""What the reference says of errors: the table of `handlers.problems`, as OpenAPI and Markdown."""
+"""The errors in the reference: the table in `handlers.problems`, as OpenAPI and Markdown."""
 
 from typing import Any
 

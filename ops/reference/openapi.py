@@ -1,4 +1,4 @@
-"""The OpenAPI document: the routes of `handlers.app`, and what their declarations cannot say."""
+"""The OpenAPI document: the routes of `handlers.app`, with what they cannot declare."""
 
 import json
 import tomllib
@@ -38,10 +38,10 @@ _API_KEY = {
 _LIST = """\
 Fetch all conversations associated with the authenticated user.
 
-**All or an error, never less.** With the two headers alone, the response holds all of the user's
-conversations in the workspace, newest first. A 200 without a `Link` header holds everything that
-was asked for. What cannot be delivered whole is a 413. An unknown, repeated or empty query
-parameter is a 400, so that a mistyped filter never returns everything.
+**Everything or an error.** With only the two headers, the response contains all of the user's
+conversations in the workspace, newest first. A 200 without a `Link` header contains everything
+that was asked for. A list that cannot be delivered whole is a 413. An unknown, repeated or empty
+query parameter is a 400, so that a mistyped filter never returns everything.
 
 The [guides](guides.md) explain pagination, filters, sync and polling."""
 _EXAMPLES = {
@@ -58,13 +58,13 @@ _IF_NONE_MATCH = {
     "in": "header",
     "required": False,
     "description": "The `ETag` of an earlier response, several of them, or `*`. "
-    "While it holds, the response is a 304 without a body.",
+    "While it still matches, the response is a 304 without a body.",
     "schema": {"type": "string"},
 }
 
 
 def document() -> dict[str, Any]:
-    """The OpenAPI document of the code as it is."""
+    """The OpenAPI document of the current code."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     guides = (DOCS / "guides.md").read_text()
     deployment = template.load()
@@ -74,7 +74,7 @@ def document() -> dict[str, Any]:
     schemas = declared["components"]["schemas"]
     for _, _, operation in operations(declared):
         operation["parameters"] = [_with_example(each) for each in operation["parameters"]]
-        del operation["responses"]["422"]  # Powertools' words for what `errors` describes
+        del operation["responses"]["422"]  # Powertools' version of what `errors` describes
         if operation["operationId"] == "getAllConversations":
             _describe_list(operation, schemas)
         operation["responses"] |= errors.responses()
@@ -105,7 +105,7 @@ def document() -> dict[str, Any]:
 
 
 def to_json(openapi: dict[str, Any]) -> str:
-    """The document as it is written to a file."""
+    """The text of the document's file."""
     return json.dumps(openapi, indent=2, ensure_ascii=False) + "\n"
 
 
@@ -117,7 +117,7 @@ def operations(document: Mapping[str, Any]) -> Iterator[tuple[str, str, dict[str
 
 
 def _describe_list(operation: dict[str, Any], schemas: dict[str, Any]) -> None:
-    """Add what the handler reads and writes past Powertools: its query, and its JSON as bytes."""
+    """Add what Powertools does not see: the query parameters, and the JSON of the response."""
     template = "#/components/schemas/{model}"
     schemas |= _plain(TypeAdapter(list[Conversation]).json_schema(ref_template=template)["$defs"])
     schemas["Tombstone"] = responses.TOMBSTONE
@@ -143,13 +143,13 @@ def _query_parameters() -> Iterator[dict[str, Any]]:
         }
         example = _EXAMPLES.get(name) or schema.get("enum", [None])[-1]
         if example:
-            # Or else the interactive page would send it, or the default, with the first request.
+            # Otherwise the interactive page would send it, or the default, with the first request.
             parameter["examples"] = {"default": {"value": example, "x-disabled": True}}
         yield parameter
 
 
 def _plain(node: Any) -> Any:
-    """A schema without what pydantic adds by itself."""
+    """A schema without pydantic's additions."""
     match node:
         case {"$ref": "#/components/schemas/JsonValue"}:
             return True

@@ -12,7 +12,7 @@ from ops.local.template import LIST_CONVERSATIONS, ROOT
 from ops.reference import errors, openapi
 
 _Json = Mapping[str, Any]
-_GENERATED = "<!-- Made by `make openapi` from the code. Edits here are lost. -->\n\n"
+_GENERATED = "<!-- Generated from the code by `make openapi`. Edits here are lost. -->\n\n"
 _FOR_AGENTS = (
     "> **For AI agents:** the complete documentation index is at [llms.txt](llms.txt). "
     "Append `.md` to any page URL for its markdown version."
@@ -23,7 +23,7 @@ _INDEX = """\
 > Fetch all conversations associated with the authenticated user.
 
 Send two headers, `x-api-key` and `x-workspace-id`. Without query parameters the response is one
-JSON array with everything; with `limit` it is a page, and the `Link` header leads to the next.
+JSON array with everything; with `limit` it is a page, and the `Link` header has the next one's URL.
 To keep a copy, ask with `sort=updatedAt`, `updatedAtGe` and `deleted=include`, which also lists the
 tombstones of deleted conversations. Errors are `application/problem+json`.
 
@@ -125,12 +125,12 @@ def _errors_page() -> str:
     return _page(
         "Errors",
         _FOR_AGENTS,
-        "Every error has one shape, `application/problem+json` (RFC 9457), also those that API "
-        "Gateway raises before the request reaches the code:",
+        "Every error has the same shape, `application/problem+json` (RFC 9457), including those "
+        "that API Gateway raises before the request reaches the code:",
         f"```json\n{json.dumps(next(iter(errors.examples().values())), indent=2)}\n```",
-        "Tell errors apart by `type`, or by `error.code`, which names the same. `detail` and "
-        "`error.message` say what to change; their wording may change. `instance` carries the id "
-        "of the request, as the `x-request-id` header does: the logs carry it too.",
+        "Tell errors apart by `type` or, equivalently, by `error.code`. `detail` and "
+        "`error.message` say what to change; their wording may change. `instance` contains the "
+        "request id, like the `x-request-id` header and the logs.",
         errors.sections("##"),
     )
 

@@ -1,17 +1,17 @@
-"""What the OpenAPI document says of response headers, and of the responses of the list."""
+"""The response headers and the list's responses in the OpenAPI document."""
 
 from typing import Any
 
 from domain.caller import ID
 
 _HEADERS = {
-    "x-request-id": "The id of the request, which the logs carry too.",
-    "Cache-Control": "`private, no-cache`: a client may keep the list, and must ask each time.",
+    "x-request-id": "The request id, which is also in the logs.",
+    "Cache-Control": "`private, no-cache`: clients may keep the list, but must revalidate it.",
     "Vary": "The request headers on which the response depends.",
-    "ETag": "Weak. `If-None-Match` with it is answered with 304 as long as nothing changed.",
+    "ETag": "Weak. Sent as `If-None-Match`, it gives a 304 as long as nothing has changed.",
     "Link": 'The next page, `rel="next"` (RFC 8288); absent on the last.',
-    "Content-Encoding": "`zstd` or `gzip`, as the client accepts it, where the body is over 1 KiB.",
-    "Retry-After": "The seconds after which to try again.",
+    "Content-Encoding": "`zstd` or `gzip`, if the client accepts it and the body is over 1 KiB.",
+    "Retry-After": "The number of seconds after which to try again.",
     "WWW-Authenticate": "`ApiKey`.",
 }
 _OPTIONAL = ("Link", "Content-Encoding")

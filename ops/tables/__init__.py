@@ -2,5 +2,5 @@
 
 `conversations.py` writes, reads and deletes many conversations at once; `api_keys.py` adds writing
 to the key lookup of `storage`, which alone knows what a conversation's item looks like. `aws.py`
-makes the clients, and retries for minutes where a function gives up after seconds.
+creates the clients, and retries for minutes; a function would give up after seconds.
 """

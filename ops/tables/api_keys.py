@@ -1,4 +1,4 @@
-"""The table of API keys, for those who issue, list, change and revoke them."""
+"""Reads and writes the table of API keys, for operators."""
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -13,10 +13,10 @@ if TYPE_CHECKING:
 
 
 class IssuedKeys(ApiKeyTable):
-    """Issued keys, to read and to write. Every method raises `StoreError` when DynamoDB fails."""
+    """Issued keys. Every method raises `StoreError` if DynamoDB fails."""
 
     def put(self, key: ApiKey) -> None:
-        """Store the key, in place of one with the same hash."""
+        """Store the key; replace one with the same hash."""
         item: dict[str, AttributeValueTypeDef] = {
             "keyHash": {"S": key.key_hash},
             "keyId": {"S": key.key_id},
@@ -32,7 +32,7 @@ class IssuedKeys(ApiKeyTable):
             self._client.put_item(TableName=self._name, Item=item)
 
     def all(self) -> Iterator[ApiKey | MalformedApiKeyError]:
-        """Every issued key, in no order; in place of a malformed one, its error."""
+        """Every issued key, in no order; an error instead of each malformed one."""
         with store_errors():
             for page in self._client.get_paginator("scan").paginate(
                 TableName=self._name, ConsistentRead=True
@@ -57,7 +57,7 @@ class IssuedKeys(ApiKeyTable):
         self._update(key_hash, "ADD workspaceIds :value", value={"SS": sorted(workspace_ids)})
 
     def ungrant(self, key_hash: str, workspace_ids: frozenset[str]) -> None:
-        """Take away workspaces that the key grants. It must grant others, too."""
+        """Remove workspaces from those that the key grants. At least one must be left."""
         self._update(
             key_hash,
             "DELETE workspaceIds :value",
@@ -78,7 +78,7 @@ class IssuedKeys(ApiKeyTable):
         condition: str = "attribute_exists(keyHash)",
         **values: "AttributeValueTypeDef",
     ) -> None:
-        # One attribute at a time, so that no two operators undo each other's change.
+        # One attribute at a time, so that two operators cannot undo each other's changes.
         with store_errors():
             self._client.update_item(
                 TableName=self._name,

@@ -1,4 +1,4 @@
-"""The way to AWS for an operator: clients, stack outputs, and retries that last minutes."""
+"""Access to AWS for an operator: clients, stack outputs, and retries for minutes."""
 
 import os
 import random
@@ -38,10 +38,10 @@ _TRANSIENT_ERRORS = (
 
 
 def client(profile: str | None, region: str | None, *, attempts: int = 4) -> "DynamoDBClient":
-    """A client with longer timeouts than a function's, which `THREADS` threads may share.
+    """A client that `THREADS` threads may share, with longer timeouts than a function's.
 
     Args:
-        profile, region: those of the AWS configuration if `None`.
+        profile, region: `None` means those of the AWS configuration.
         attempts: how often botocore tries a call.
 
     Raises:
@@ -49,7 +49,7 @@ def client(profile: str | None, region: str | None, *, attempts: int = 4) -> "Dy
     """
     config = Config(
         connect_timeout=5,
-        read_timeout=15,  # a tombstone is stamped before, and the sync overlap is a minute
+        read_timeout=15,  # tombstones are dated before the call; sync overlaps by a minute
         retries={"mode": "standard", "total_max_attempts": attempts},
         max_pool_connections=THREADS,
         tcp_keepalive=True,
@@ -63,7 +63,7 @@ def stack_outputs(stack: str, profile: str | None, region: str | None) -> dict[s
     """The outputs of a CloudFormation stack by name.
 
     Raises:
-        StoreError: there is no such stack, or AWS refuses to tell.
+        StoreError: the stack does not exist, or AWS refuses access.
     """
     with store_errors():
         session = boto3.Session(profile_name=profile, region_name=region)
@@ -72,7 +72,7 @@ def stack_outputs(stack: str, profile: str | None, region: str | None) -> dict[s
 
 
 def endpoint() -> tuple[str, str] | None:
-    """The environment variable that leads boto3's DynamoDB client elsewhere, and the address."""
+    """The environment variable that sets the address of DynamoDB, and the address."""
     for name in ("AWS_ENDPOINT_URL_DYNAMODB", "AWS_ENDPOINT_URL"):
         if address := os.environ.get(name):
             return name, address
@@ -80,7 +80,7 @@ def endpoint() -> tuple[str, str] | None:
 
 
 def place_of(profile: str | None, region: str | None) -> str:
-    """The account, as far as AWS tells it, and the region that a client asks."""
+    """The region that a client uses, and the account if AWS tells it."""
     session = boto3.Session(profile_name=profile, region_name=region)
     config = Config(connect_timeout=2, read_timeout=2, retries={"total_max_attempts": 1})
     place = f"region {session.region_name}"
@@ -99,16 +99,16 @@ def patiently(
     clock: Callable[[], float] = time.time,
     uniform: Callable[[float, float], float] = random.uniform,
 ) -> _T:
-    """What the call returns. It is repeated after longer and longer pauses while it may succeed.
+    """Return what the call returns. Retry transient errors, with ever longer pauses.
 
     Args:
-        stop: set when nobody wants to wait any more; its `wait` makes the pauses.
-        seconds: how long to go on; five minutes if `None`.
+        stop: set it to give up waiting; its `wait` does the pauses.
+        seconds: how long to retry; `None` means five minutes.
         clock: the time in seconds.
         uniform: a random number between two others.
 
     Raises:
-        StoreError: that of the last try.
+        StoreError: the error of the last attempt.
     """
     end = clock() + (seconds or _PATIENCE_SECONDS)
     pause = _FIRST_PAUSE_SECONDS
@@ -118,14 +118,14 @@ def patiently(
         except StoreError as error:
             if not is_transient(error) or clock() > end:
                 raise
-            # Random, so that what was throttled together does not come again together.
+            # Random, so that calls that were throttled together are not retried together.
             if stop.wait(pause * uniform(0.5, 1)):
                 raise
             pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
 
 
 def is_transient(error: StoreError) -> bool:
-    """Whether the error may go away by itself: throttling, a fault of AWS or of the network."""
+    """Whether a retry may help: throttling, or a fault of AWS or the network."""
     cause = error.__cause__
     if isinstance(cause, exceptions.ClientError):
         status = cause.response["ResponseMetadata"]["HTTPStatusCode"]

@@ -1,4 +1,4 @@
-"""The table of conversations, for those who load, export and delete many at once."""
+"""Writes and deletes conversations in batches, for operators."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -25,18 +25,18 @@ if TYPE_CHECKING:
 
 _Key = tuple[str, str]
 
-# AWS limit of BatchWriteItem: 25 items, and 16 MB, which as many items cannot exceed.
+# AWS limits BatchWriteItem to 25 items and to 16 MB, which 25 items cannot exceed.
 BATCH_ITEMS = 25
-SYNC_OVERLAP_SECONDS = 60  # sync clients look back so far: docs/reference/contract.md
-_PAUSE_SECONDS = 0.05  # before the rest of a batch that DynamoDB took a part of
+SYNC_OVERLAP_SECONDS = 60  # sync clients look back this far: docs/reference/contract.md
+_PAUSE_SECONDS = 0.05  # before sending what DynamoDB left of a batch
 
 
 class Written(NamedTuple):
-    """What became of items that were to be stored.
+    """The result of storing items.
 
     Attributes:
-        late: how many of those stored are older than what sync clients look at again.
-        deleted: how many were not stored, because a tombstone is as new or newer.
+        late: the number stored that are too old for sync clients to notice.
+        deleted: the number not stored because of a tombstone that is not older.
     """
 
     stored: int
@@ -45,10 +45,10 @@ class Written(NamedTuple):
 
 
 class StoredConversations(ReadConversations):
-    """Stored conversations, to write and delete many at once, too."""
+    """Stored conversations, to read, write and delete in batches."""
 
     def put_newer(self, items: "Sequence[Item]") -> Written:
-        """Store those items of which neither the same nor a newer state is stored.
+        """Store each item unless the same or a newer state is stored.
 
         Args:
             items: up to `BATCH_ITEMS`, of different keys.
@@ -73,13 +73,13 @@ class StoredConversations(ReadConversations):
         return Written(len(items), late, deleted)
 
     def _insert(self, items: "Sequence[Item]") -> "list[tuple[Item, bool]]":
-        """Store those items at whose key nothing is stored, as far as one request does it.
+        """Store the items whose keys are free, in one request.
 
-        BatchWriteItem knows no conditions, but an INSERT of PartiQL is one. It takes a tenth of
-        the CPU of as many PutItem.
+        BatchWriteItem has no conditions, but PartiQL's INSERT implies one. It uses a tenth of the
+        CPU of the same number of PutItem calls.
 
         Returns:
-            The items that are left, and whether they may have been stored all the same.
+            The remaining items, each with whether it may have been stored nevertheless.
         """
         if not self._can_insert:
             return [(item, False) for item in items]
@@ -105,7 +105,7 @@ class StoredConversations(ReadConversations):
         ]
 
     def _stored_states(self, items: "Sequence[Item]") -> "dict[_Key, Item]":
-        """What is stored at each item's key, its document left out, as far as one read tells."""
+        """The stored state at each item's key, without documents, as far as one read returns it."""
         if not items:
             return {}
         keys: KeysAndAttributesTypeDef = {
@@ -153,15 +153,15 @@ class StoredConversations(ReadConversations):
         return self._patiently(put)
 
     def put(self, items: "Sequence[Item]") -> Written:
-        """Store up to `BATCH_ITEMS` items of different keys, whatever is stored.
+        """Store up to `BATCH_ITEMS` items of different keys unconditionally.
 
-        An older state replaces a newer one.
+        An older state may replace a newer one.
         """
         self._write([{"PutRequest": {"Item": item}} for item in items])
         return self._written(items)
 
     def delete(self, item: "Item") -> None:
-        """Leave a tombstone in place of the conversation at an item's key, if there is one.
+        """Replace the conversation at an item's key, if there is one, with a tombstone.
 
         Raises:
             UnreadableConversationError: no tombstone can be newer than it; `purge` removes it.
@@ -196,14 +196,14 @@ class StoredConversations(ReadConversations):
             raise StoreUnavailableError("ChangedMeanwhile") from None  # read it again
 
     def purge(self, items: "Sequence[Item]") -> None:
-        """Remove the items at these keys, of any number, without a trace."""
+        """Remove any number of items, without leaving tombstones."""
         keys = [layout.primary_key(item) for item in items]
         for start in range(0, len(keys), BATCH_ITEMS):
             batch = keys[start : start + BATCH_ITEMS]
             self._write([{"DeleteRequest": {"Key": key}} for key in batch])
 
     def purge_tombstone(self, item: "Item") -> None:
-        """Remove the item at a key, unless it is a conversation again."""
+        """Remove the item at a key, unless it has become a conversation again."""
 
         def remove() -> None:
             try:

@@ -1,4 +1,4 @@
-"""The table of conversations, for those who export it, search it, and delete from it."""
+"""Reads the table of conversations, for operators."""
 
 import random
 import time
@@ -31,12 +31,12 @@ _UNIT_BYTES = 4096  # AWS: a consistent read of 4 KB
 
 
 class ReadConversations:
-    """Stored conversations, to read many at once, by many threads.
+    """Stored conversations, to read in batches, from several threads.
 
-    Waits and tries again while DynamoDB throttles or cannot be reached. The client should make
-    one attempt of each call, since the pauses are made here. Every method raises `StoreError`
-    when DynamoDB refuses, when it has answered nothing for five minutes, or when a method would
-    have to wait after `stop` is set.
+    Retries while DynamoDB throttles or cannot be reached. The client should make only one attempt
+    per call, because the pauses are made here. Every method raises `StoreError` if DynamoDB
+    refuses, if it keeps failing for five minutes, or if a method would have to wait after `stop`
+    is set.
     """
 
     def __init__(
@@ -49,10 +49,10 @@ class ReadConversations:
         clock: Callable[[], float] = time.time,
         uniform: Callable[[float, float], float] = random.uniform,
     ) -> None:
-        """Names the table.
+        """Use the table with this name.
 
         Args:
-            stop: its `wait` makes the pauses.
+            stop: its `wait` does the pauses.
             partiql: whether to try PartiQL's INSERT, which moto's server does not know.
             clock: the time in seconds since the epoch.
             uniform: a random number between two others.
@@ -68,7 +68,7 @@ class ReadConversations:
         return patiently(call, self._stop, seconds, clock=self._clock, uniform=self._uniform)
 
     def check(self) -> None:
-        """Raise `StoreError` if the table does not exist, is another one, or cannot be reached."""
+        """Raise `StoreError` if the table is missing, has another layout, or cannot be reached."""
 
         def read() -> None:
             with store_errors():
@@ -77,7 +77,7 @@ class ReadConversations:
         self._patiently(read, _REACH_SECONDS)
 
     def scan_cost(self) -> tuple[int, int]:
-        """About how many items a scan reads, and read units. DynamoDB counts every six hours."""
+        """The approximate items and read units of a scan. DynamoDB counts every six hours."""
 
         def describe() -> "DescribeTableOutputTypeDef":
             with store_errors():
@@ -87,7 +87,7 @@ class ReadConversations:
         return table["ItemCount"], max(1, ceil(table["TableSizeBytes"] / _UNIT_BYTES))
 
     def is_empty(self) -> bool:
-        """Whether the table holds nothing at all."""
+        """Whether the table is empty."""
         scan: Any = {**layout.of_table(self._name, layout.STATES), "Limit": 1}
         first = next(self._pages(lambda start: self._client.scan(**{**scan, **start})))
         return not first["Items"]
@@ -99,7 +99,7 @@ class ReadConversations:
 
         Args:
             attributes: those to read, as `storage.layout` names them.
-            read_units: how many to use a second, at most.
+            read_units: the most to use per second.
 
         Raises:
             ValueError: the identifier is malformed.
@@ -152,7 +152,7 @@ def owner_of(item: "Item") -> tuple[str, str]:
 
 
 def document_of(item: "Item") -> bytes | UnreadableConversationError | None:
-    """The canonical JSON of the conversation in an item; its error; `None` of a tombstone."""
+    """The canonical JSON in an item; the error if it is damaged; `None` for a tombstone."""
     if layout.tombstone(item):
         return None
     try:

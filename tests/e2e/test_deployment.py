@@ -357,7 +357,7 @@ def test_the_smoke_script_passes_and_fails_with_a_key_that_is_none(
     start = time.monotonic()
     run(*smoke, environment=deployment.environment | where | {"KEY": keys.key})
     assert time.monotonic() - start < 10
-    with pytest.raises(AssertionError, match="KEY is not valid there"):
+    with pytest.raises(AssertionError, match="KEY is not valid for this deployment"):
         run(*smoke, environment=deployment.environment | where | {"KEY": generate()})
 
 

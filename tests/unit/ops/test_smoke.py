@@ -72,7 +72,9 @@ def test_it_stops_with_one_line_where_the_key_is_refused(
     with serving(401) as url:
         assert run(url, monkeypatch) == 1
     _, _, line = capsys.readouterr().out.splitlines()
-    assert line == "401: KEY is not valid there, or it is expired or revoked. Stopped."
+    assert (
+        line == "401: KEY is not valid for this deployment, or it is expired or revoked. Stopped."
+    )
     assert Problem.requests == 1
 
 
