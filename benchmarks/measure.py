@@ -121,7 +121,7 @@ def cold(store: Store, measured: Sequence[Stack]) -> dict[str, Samples]:
                 _, _, text = read(first.answer)
                 _check(stack.name, text, conversations)
             elif b'"Allow"' not in first.answer:
-                raise ValueError(f"{stack.name} lets nobody in")
+                raise ValueError(f"{stack.name} refuses a valid key")
     return dict(results)
 
 

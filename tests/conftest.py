@@ -104,7 +104,7 @@ def api(dynamodb: "DynamoDBClient") -> "Api":
 
 
 class Stdout:
-    """Standard output as it is at each write; pytest replaces it between setup and test."""
+    """The current standard output at each write; pytest replaces it between setup and test."""
 
     def write(self, text: str) -> None:
         sys.stdout.write(text)

@@ -95,7 +95,7 @@ class Deleter:
     def purge_all_tombstones(self) -> None:
         """Remove the tombstones of all users in all workspaces."""
         found = filter(layout.is_deleted, scan(self.tables, layout.STATES, self.read_units))
-        warn("all tombstones go: copies that miss a deletion must list anew.")
+        warn("removes all tombstones: copies that miss a deletion must list everything again.")
         self._confirm()
         count = 0
         while batch := [*islice(found, _AT_ONCE)]:

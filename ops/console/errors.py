@@ -14,23 +14,26 @@ _PLACE = "is it the right name, account (--profile) and region (--region)?"
 _ADVICE = {
     "AccessDeniedException": (
         "AWS denies access.",
-        "take a --profile that may use the tables; docs/deploy.md has the policies.",
+        "use a --profile that may access the tables; docs/deploy.md has the policies.",
     ),
     "ConditionalCheckFailedException": ("The key has changed meanwhile.", "try again."),
-    "EndpointConnectionError": ("Nothing answers in {place}.", "is it right, and the network up?"),
+    "EndpointConnectionError": (
+        "Nothing answers in {place}.",
+        "is the address right, and the network up?",
+    ),
     "ExpiredTokenException": ("The AWS session has expired.", "log in again."),
     "MalformedApiKey": (
-        "The key's item is malformed, so the key lets nobody in.",
+        "The key's item is malformed, so the key does not work.",
         "see docs/operate.md, “A malformed key”.",
     ),
     "NoCredentialsError": ("There are no AWS credentials.", "log in, or choose a --profile."),
-    "NoRegionError": ("No AWS region is known.", "say --region NAME, or set AWS_DEFAULT_REGION."),
+    "NoRegionError": ("No AWS region is set.", "use --region NAME, or set AWS_DEFAULT_REGION."),
     "ProfileNotFound": ("There is no such AWS profile.", "see `aws configure list-profiles`."),
     "ResourceNotFoundException": ("There is no table {table} in {place}.", _PLACE),
     "UnrecognizedClientException": ("AWS does not know these credentials.", "log in again."),
     "ValidationError": ("There is no stack {stack} in {place}.", _PLACE),
     "ValidationException": (
-        "The table {table} is not laid out as it should be.",
+        "The table {table} has an unexpected layout.",
         "is it the right one?",
     ),
 }
@@ -57,9 +60,7 @@ def fail(message: str, hint: str = "", code: int = USAGE) -> NoReturn:
 
 def explain(error: "StoreError", tables: "Tables") -> tuple[str, str]:
     """The message and the hint for an error of AWS."""
-    message, hint = _ADVICE.get(
-        error.reason, ("DynamoDB does not do what it is asked.", "try again later.")
-    )
+    message, hint = _ADVICE.get(error.reason, ("DynamoDB failed.", "try again later."))
     place = ""
     if "{place}" in message:
         from ops.tables.aws import endpoint, place_of

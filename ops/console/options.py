@@ -152,7 +152,7 @@ class Tables:
         dynamodb_only, all_services = "AWS_ENDPOINT_URL_DYNAMODB", "AWS_ENDPOINT_URL"
         if os.environ.get(dynamodb_only) and not os.environ.get(all_services):
             fail(
-                f"{dynamodb_only} is set, and leads to other tables than the stack's.",
+                f"{dynamodb_only} is set, and does not lead to the stack's tables.",
                 f"unset {dynamodb_only}, or leave out --stack.",
             )
         from ops.tables.aws import stack_outputs
@@ -162,7 +162,7 @@ class Tables:
     def _name(self, given: str | None, output: str, option: str) -> str:
         if self.stack:
             given = self._outputs.get(output) or fail(
-                f"The stack {self.stack} has no output {output}.", "is it that of this API?"
+                f"The stack {self.stack} has no output {output}.", "is it a stack of this API?"
             )
         variable = option.replace("-", "_").upper()
         self.last_named = given or fail(

@@ -159,7 +159,7 @@ def _below_reasons(lines: Iterable[tuple[int, bytes]]) -> Iterator[tuple[int, by
 
 
 def _chunks(stream: BufferedIOBase) -> Iterator[bytes]:
-    """The rest of the stream in full chunks: ijson scans a string anew with each piece of it."""
+    """The rest of the stream in full chunks: ijson rescans a string for each piece of it."""
     pieces, size = list[bytes](), 0
     try:
         while piece := stream.read1(_CHUNK):

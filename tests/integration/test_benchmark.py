@@ -70,7 +70,7 @@ def test_a_stack_that_answers_something_else_stops_the_benchmark(store: Store) -
 
 def test_an_authorizer_that_denies_stops_the_benchmark(store: Store) -> None:
     store.items["keys"] = to_json({"ConsumedCapacity": {"CapacityUnits": 0.5}})
-    with pytest.raises(ValueError, match="lets nobody in"):
+    with pytest.raises(ValueError, match="refuses a valid key"):
         measure.cold(store, (AUTHORIZER,))
 
 

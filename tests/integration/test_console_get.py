@@ -24,7 +24,7 @@ def dynamodb() -> Iterator[Wire]:
 
 @pytest.fixture
 def profile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """An AWS profile with keys and a region of its own."""
+    """An AWS profile with its keys and region."""
     file = tmp_path / "config"
     keys = "aws_access_key_id = other\naws_secret_access_key = secret\n"
     file.write_text(f"[profile operator]\nregion = eu-central-1\n{keys}")

@@ -1,4 +1,4 @@
-"""The endpoint against the contract in plain Python, on made-up data sets and questions.
+"""The endpoint against a plain-Python model of the contract, with random data and queries.
 
 `make differential N=100000` compares as many data sets as asked for. Each is made from its number,
 so a failure, which names it, can be had again: `make differential N=1 SEED=…`.

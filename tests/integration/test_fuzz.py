@@ -204,7 +204,7 @@ fields = st.lists(
 
 @pytest.fixture(scope="module")
 def api() -> Iterator[tuple[str, int]]:
-    """The address of a local API, in a process of its own: it empties moto when it ends."""
+    """The address of a local API in a separate process, because it empties moto when it ends."""
     port = free_port()
     console = Path(sys.executable).with_name("conversations")
     with subprocess.Popen(

@@ -26,7 +26,7 @@ KEY, OTHER_KEY = generate(), generate()
 
 
 def query_answer(**fields: Any) -> bytes:
-    """One conversation, its document plain text, which holds no checksum of its own."""
+    """A conversation whose document is plain text, without a checksum."""
     stored = conversation(**fields)
     item = dict(layout.pack("demo", Conversation.model_validate(stored)))
     text = json.dumps(stored, separators=(",", ":"))

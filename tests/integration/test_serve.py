@@ -251,7 +251,7 @@ cli.app(["serve", "--port", "0"])
 
 @contextmanager
 def serving(*arguments: str) -> "Iterator[tuple[subprocess.Popen[str], str]]":
-    """The command `serve` in a process of its own, and what it printed."""
+    """The command `serve` in a separate process, and its output."""
     command = [CONSOLE, "serve", "--port", "0", *arguments]
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True

@@ -67,7 +67,7 @@ def resident_mb(pid: int) -> float:
 
 
 def main(seconds: float) -> int:
-    """Loads a local API of its own; 1 if there was an error or its memory grew."""
+    """Put load on a new local API. Return 1 if there was an error or its memory grew."""
     port = free_port()
     console = Path(sys.executable).with_name("conversations")
     with (

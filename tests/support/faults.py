@@ -1,4 +1,4 @@
-"""One fault at one place between the handlers and DynamoDB, in a process of its own."""
+"""Injects a fault between the handlers and DynamoDB, in a separate process."""
 
 import atexit
 import json
@@ -75,7 +75,7 @@ _key: str
 
 
 def begin(upstream: str, starts: list[str | None], key: str) -> None:
-    """Prepares the process: a proxy of its own, and handlers that go through it.
+    """Prepare the process: a proxy, and handlers that connect through it.
 
     Args:
         starts: the sort key at which each page begins; `None` for the first.

@@ -158,7 +158,7 @@ class Maker:
         return dict(random.sample(list(fields.items()), len(fields)))
 
     def message(self) -> JSON:
-        """A message with fields of its own."""
+        """A message with additional fields."""
         fields = {
             "direction": self.random.choice(("inbound", "outbound")),
             "sent": self.random.random() < 0.5,

@@ -52,7 +52,7 @@ def served_dynamodb() -> "Iterator[str]":
 
 
 def forget_clients() -> None:
-    """Has the handlers make their clients anew, as the environment says then."""
+    """Make the handlers create new clients, from the current environment."""
     reader.cache_clear()
     list_conversations.table.cache_clear()
     authorize.table.cache_clear()

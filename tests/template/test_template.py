@@ -34,7 +34,7 @@ json.dump(transform(template, dict(one.split("=") for one in sys.argv[1:]), None
 """
 # What checkov finds, and why it stays. A finding that is not named fails, as does a stale name.
 EXPLAINED = {
-    # Whoever asks waits for the answer; nothing is left over for a queue of failed events.
+    # The functions are called synchronously, so failed events need no queue.
     "CKV_AWS_116": {"AuthorizeFunction", "ListConversationsFunction"},
     # They reach DynamoDB by IAM and TLS. A VPC would cost start-up, and a gateway endpoint to run.
     "CKV_AWS_117": {"AuthorizeFunction", "ListConversationsFunction"},

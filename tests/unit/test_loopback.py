@@ -1,4 +1,4 @@
-"""The guard of all tests: whoever reaches out of this machine fails, whatever becomes of it."""
+"""Guards all tests: one that connects to another machine fails, even if it ignores this."""
 
 import subprocess
 import sys
