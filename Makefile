@@ -34,7 +34,7 @@ check: $(BIN)/conversations $(SAM_VENV)/bin/sam $(CHECKOV_VENV)/bin/checkov ## L
 	$(SAM) validate --lint
 	$(BIN)/pytest --quiet tests/template
 
-.PHONY: e2e faults fuzz differential load smoke audit sbom
+.PHONY: e2e faults fuzz differential simulate load smoke audit sbom
 e2e: $(BIN)/conversations $(SAM_VENV)/bin/sam $(MINISTACK_VENV)/bin/ministack ## Deploy template.yaml to an emulator of AWS, use it over HTTP, remove it
 	$(BIN)/pytest tests/e2e
 
@@ -47,6 +47,11 @@ fuzz: $(BIN)/conversations ## Send N=… random requests to the endpoint; CI sen
 differential: $(BIN)/conversations ## Compare the endpoint with a plain-Python model of the contract on N=… random data sets; CI uses 300
 	DIFFERENTIAL_DATA_SETS=$(or $(N),2000) DIFFERENTIAL_SEED=$(or $(SEED),$(shell date +%s)0000) \
 		$(BIN)/pytest tests/integration/test_differential.py
+
+simulate: $(BIN)/conversations ## Simulate STEPS=… steps of every actor on a virtual clock, from SEED=…; a failure ends with its shortest steps
+	@seed=$(or $(SEED),$$(date +%s)); echo "make simulate SEED=$$seed STEPS=$(or $(STEPS),50000)"; \
+	SIMULATION_SEED=$$seed SIMULATION_STEPS=$(or $(STEPS),50000) \
+		$(BIN)/pytest --show-capture=no tests/integration/test_simulation.py -k contract
 
 load: $(BIN)/conversations $(MINISTACK_VENV)/bin/ministack ## Put load on the local API for SECONDS=…, and report the results
 	$(BIN)/python -m tests.load.load $(SECONDS)
@@ -134,7 +139,7 @@ ARTIFACT_VENV := .venv-artifact
 # The other integration tests need the console or, in fuzz, the local server: neither is in the package.
 ARTIFACT_TESTS = $(addprefix tests/unit/, handlers/test_response.py handlers/test_warm_up.py) \
 	$(addprefix tests/integration/test_, \
-	authorize.py connections.py faults.py fuzz.py isolation.py list_conversations.py package.py reader.py reads.py strict_dynamodb.py sync.py) \
+	authorize.py connections.py faults.py fuzz.py list_conversations.py package.py reader.py reads.py simulation.py strict_dynamodb.py) \
 	--deselect tests/integration/test_fuzz.py::test_no_bytes_bring_the_server_down_or_out_of_its_shape
 test-artifact: $(BIN)/conversations $(MINISTACK_VENV)/bin/ministack ## Test the handlers from the package that sam build makes
 	@if python=$$($(BIN)/python -c 'from ops.package.build import runtime_python as p; print(p())'); then set -e; \
