@@ -244,7 +244,7 @@ def test_into_a_table_that_held_something_load_counts_what_sync_clients_do_not_l
     assert load(path)["late"] == 0  # nothing is stored
     later = file(*(record | {"createdAt": "2024-12-02T00:00:00Z"} for record in (fresh, *minutes)))
     told = run("load", later, "--workspace", "other")
-    assert "2 of those loaded are older than a minute: sync clients find" in told.stdout
+    assert "2 of those loaded are older than a minute: clients that sync find" in told.stdout
     assert load(later, "--overwrite")["late"] == 2
 
 

@@ -16,6 +16,7 @@ from typing import Any, ClassVar
 import pytest
 
 from ops.local import server
+from ops.local.demo import USER
 from ops.local.docs_site import DOCS, LOCAL
 from ops.local.environment import environment
 from ops.local.server import LocalApi
@@ -229,23 +230,32 @@ console.log(JSON.stringify([statuses, waits]));
 
 @pytest.fixture
 def mine(local: LocalApi) -> Iterator[Any]:
-    """Writes conversations into the empty demo workspace, and empties it in the end."""
+    """Writes conversations into a workspace, which is empty before and after."""
     with environment(local.environment):
         table = ConversationTable(client(), os.environ["CONVERSATIONS_TABLE"])
-        written = []
 
         def write(**fields: Any) -> dict[str, Any]:
-            written.append(conversation(**fields))
-            put(table, written[-1], workspace="demo-mine")
-            return written[-1]
+            written = conversation(**fields)
+            put(table, written, workspace="demo-mine")
+            return written
 
+        empty("demo-mine")
         yield write
-        for latest in {state["_id"]: state for state in written}.values():
-            key = {
-                "pk": {"S": f"demo-mine#{latest['userId']}"},
-                "sk": {"S": f"2024-12-01T08:45:00.000Z#{latest['_id']}"},
-            }
-            client().delete_item(TableName=os.environ["CONVERSATIONS_TABLE"], Key=key)
+        empty("demo-mine")
+
+
+def empty(workspace: str) -> None:
+    """Remove the demo user's conversations, and their tombstones."""
+    dynamodb, table = client(), os.environ["CONVERSATIONS_TABLE"]
+    pages = dynamodb.get_paginator("query").paginate(
+        TableName=table,
+        KeyConditionExpression="pk = :pk",
+        ExpressionAttributeValues={":pk": {"S": f"{workspace}#{USER}"}},
+        ProjectionExpression="pk, sk",
+    )
+    for page in pages:
+        for key in page["Items"]:
+            dynamodb.delete_item(TableName=table, Key=key)
 
 
 def called(language: str, section: str, driver: Mapping[str, str], where: Place, given: Any) -> Any:

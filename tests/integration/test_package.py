@@ -214,7 +214,7 @@ def test_the_build_starts_another_python_once_only(environment: str, tmp_path: P
         text=True,
         timeout=60,
     )
-    message = f"{environment} is no Python 3.13 outside an environment, with pip.\n"
+    message = f"{environment} is not a Python 3.13 with pip outside an environment.\n"
     assert (result.returncode, result.stderr) == (1, message)
 
 
