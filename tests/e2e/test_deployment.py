@@ -20,15 +20,9 @@ import httpx
 import pytest
 
 from domain.api_key import generate
+from ops.local.demo import DOCUMENTED, USER
 from ops.package.build import ARCHITECTURE
-from tests.support.api import (
-    DECODE,
-    DOCUMENTED,
-    DOCUMENTED_USER,
-    Answer,
-    assert_problem,
-    conversation,
-)
+from tests.support.api import DECODE, Answer, assert_problem, conversation
 from tests.support.emulators import BIN, CREDENTIALS, ROOT, ministack
 
 STACK = "conversations"
@@ -215,7 +209,7 @@ CONVERSATIONS = [
             id=f"c{number}",
             agentId=f"agent{number % 2}",
             customer={"name": "Anna Beispiel", "email": "anna@example.com", "phone": "+15550100"},
-            messages=[DOCUMENTED["messages"][0] | {"message": "call me back"}],  # type: ignore[index]
+            messages=[DOCUMENTED["messages"][0] | {"message": "call me back"}],
             createdAt=f"2024-11-01T00:00:{number:02}Z",
         )
         for number in range(24)
@@ -239,9 +233,9 @@ class Keys:
 def keys(deployment: Deployment, tmp_path_factory: pytest.TempPathFactory) -> Keys:
     """Keys, and the data that they open, all put there by the console."""
     deployment.load("demo", [*CONVERSATIONS, THEIRS], tmp_path_factory.mktemp("data"))
-    revoked = deployment.issue(DOCUMENTED_USER, "demo")
+    revoked = deployment.issue(USER, "demo")
     return Keys(
-        deployment.issue(DOCUMENTED_USER, "demo", "empty")["key"],
+        deployment.issue(USER, "demo", "empty")["key"],
         deployment.issue(OTHER_USER, "demo")["key"],
         revoked["key"],
         revoked["keyId"],

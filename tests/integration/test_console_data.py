@@ -20,10 +20,11 @@ from domain.errors import StoreError
 from domain.timestamp import to_instant
 from handlers import authorize
 from ops.cli import app
+from ops.local.demo import DOCUMENTED, USER
 from ops.tables.api_keys import IssuedKeys
 from storage.api_keys import ApiKeyTable
 from storage.conversations import ConversationTable
-from tests.support.api import DOCUMENTED, DOCUMENTED_USER, conversation
+from tests.support.api import conversation
 from tests.support.tables import put
 
 if TYPE_CHECKING:
@@ -74,7 +75,7 @@ def test_export_writes_a_workspace_or_one_of_its_users(table: ConversationTable)
     put(table, DOCUMENTED, workspace="demo-busy")
     put(table, DOCUMENTED, workspace="dem")
     assert sorted(exported(), key=str) == sorted([*mine, others], key=str)
-    assert exported("--user", DOCUMENTED_USER) == mine
+    assert exported("--user", USER) == mine
     assert "Exported 1 conversation.\n" in run("export", "--workspace", "dem").stderr
 
 
@@ -97,12 +98,10 @@ def test_export_goes_on_after_a_damaged_conversation_and_names_it(
 def test_delete_says_what_asks_and_deletes(table: ConversationTable) -> None:
     put(table, DOCUMENTED, conversation(id="2", createdAt="2024-12-31T08:45:00Z"))
     put(table, conversation(userId=OTHER_USER))
-    command = ("delete", "--workspace", "demo", "--user", DOCUMENTED_USER)
+    command = ("delete", "--workspace", "demo", "--user", USER)
     result = run(*command, stdin="n\n")
     assert result.exit_code == 1
-    said = (
-        f"2 conversations of user {DOCUMENTED_USER} in workspace demo, created from 2024-12-01 to"
-    )
+    said = f"2 conversations of user {USER} in workspace demo, created from 2024-12-01 to"
     assert said in result.stderr
     assert "Nothing is deleted." in result.stderr
     assert "--yes" in refused(*command, stdin="")
@@ -115,7 +114,7 @@ def test_delete_says_what_asks_and_deletes(table: ConversationTable) -> None:
 
 def test_delete_takes_single_conversations(table: ConversationTable) -> None:
     put(table, *(conversation(id=id_) for id_ in ("1", "2", "11")))
-    command = ("delete", "--workspace", "demo", "--user", DOCUMENTED_USER, "--id", "1", "--id", "3")
+    command = ("delete", "--workspace", "demo", "--user", USER, "--id", "1", "--id", "3")
     result = run(*command, "--yes")
     assert "Deleted 1 conversation." in result.stdout
     assert "there is no conversation 3." in result.stderr
@@ -127,7 +126,7 @@ def test_delete_takes_single_conversations(table: ConversationTable) -> None:
 
 def test_get_shows_what_the_endpoint_answers(table: ConversationTable) -> None:
     put(table, *(conversation(id=str(number)) for number in range(3)))
-    command = ("get", "--workspace", "demo", "--user", DOCUMENTED_USER)
+    command = ("get", "--workspace", "demo", "--user", USER)
     result = run(*command)
     assert result.exit_code == 0, result.output
     assert [record["_id"] for record in json.loads(result.stdout)] == ["2", "1", "0"]
@@ -368,10 +367,10 @@ def test_a_key_for_a_workspace_that_holds_nothing_of_its_user_is_issued_with_a_w
     table: ConversationTable, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     put(table, DOCUMENTED)
-    issue = ("keys", "issue", "--user", DOCUMENTED_USER, "--workspace", "demo")
+    issue = ("keys", "issue", "--user", USER, "--workspace", "demo")
     assert run(*issue).stderr == ""
     warned = run(*issue, "--workspace", "dmeo", "--json")
-    assert f"workspace dmeo holds no conversation of user {DOCUMENTED_USER}" in warned.stderr
+    assert f"workspace dmeo holds no conversation of user {USER}" in warned.stderr
     key_id = json.loads(warned.stdout)["keyId"]
     granted = run("keys", "grant", key_id, "--workspace", "domo")
     assert "warning: workspace domo holds no" in granted.stderr
@@ -494,8 +493,8 @@ def test_the_export_line_of_serve_leads_every_command_to_its_tables(tmp_path: Pa
         url = re.search(r"^API +(\S+)$", said.decode(), re.MULTILINE)
         assert line
         assert url
-        where = f"--workspace demo-mine --user {DOCUMENTED_USER}"
-        erase = f"--user {DOCUMENTED_USER} --all-workspaces"
+        where = f"--workspace demo-mine --user {USER}"
+        erase = f"--user {USER} --all-workspaces"
         issue = f"{console} keys issue {where} --json"
         commands = (
             *(line[1], f"{console} load {shlex.quote(str(file))} --workspace demo-mine >&2"),

@@ -8,16 +8,17 @@ from typer.testing import CliRunner, Result
 
 from domain.timestamp import now
 from ops.cli import app
+from ops.local.demo import USER
 from ops.tables.conversations import StoredConversations
 from storage.conversations import ConversationTable
-from tests.support.api import DOCUMENTED_USER, Api, conversation
+from tests.support.api import Api, conversation
 from tests.support.tables import bury, put
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
 pytestmark = pytest.mark.usefixtures("dynamodb")
-OF_THE_USER = ("--workspace", "demo", "--user", DOCUMENTED_USER)
+OF_THE_USER = ("--workspace", "demo", "--user", USER)
 OLD, NEW = "2024-12-01T08:45:00Z", "2024-12-02T00:00:00Z"
 
 
@@ -59,7 +60,7 @@ def test_delete_leaves_tombstones_which_clients_see_and_exports_leave_out(
         }
         assert began <= tombstone["deletedAt"] <= now()
     assert api.get(deleted="include", sort="updatedAt").ids[0] == "3"
-    for only in ([], ["--user", DOCUMENTED_USER]):
+    for only in ([], ["--user", USER]):
         exported = CliRunner().invoke(app, ["export", "--workspace", "demo", *only])
         assert exported.exit_code == 0, exported.output
         assert [json.loads(line)["_id"] for line in exported.stdout.splitlines()] == ["3"]
@@ -89,7 +90,7 @@ def person(table: ConversationTable) -> None:
             table, conversation(id="1"), conversation(id="2", userId="another"), workspace=workspace
         )
     bury(table, conversation(id="3"), conversation(id="4", userId="another"), at=NEW)
-    for user in (DOCUMENTED_USER, DOCUMENTED_USER, "another"):
+    for user in (USER, USER, "another"):
         issue = ("keys", "issue", "--user", user, "--workspace", "demo")
         assert CliRunner().invoke(app, issue).exit_code == 0
 
@@ -100,7 +101,7 @@ def everything(dynamodb: "DynamoDBClient") -> str:
     return str([dynamodb.scan(TableName=table)["Items"] for table in tables])
 
 
-ERASE = ("--user", DOCUMENTED_USER, "--all-workspaces")
+ERASE = ("--user", USER, "--all-workspaces")
 
 
 @pytest.mark.usefixtures("person")
@@ -113,10 +114,10 @@ def test_an_erased_person_leaves_nothing(dynamodb: "DynamoDBClient") -> None:
     ):
         assert said in declined.stderr
     before = everything(dynamodb)
-    assert DOCUMENTED_USER in before
+    assert USER in before
     erased = delete(*ERASE, stdin="y\n")
-    assert f"Erased 2 API keys and 3 items of user {DOCUMENTED_USER}.\n" in erased.stdout
-    assert DOCUMENTED_USER not in everything(dynamodb)
+    assert f"Erased 2 API keys and 3 items of user {USER}.\n" in erased.stdout
+    assert USER not in everything(dynamodb)
     assert everything(dynamodb).count("'another'") == before.count("'another'") == 1
     assert everything(dynamodb).count("#another'") == before.count("#another'") == 3
     again = delete(*ERASE, "--yes", "--json")
@@ -124,7 +125,7 @@ def test_an_erased_person_leaves_nothing(dynamodb: "DynamoDBClient") -> None:
 
 
 def test_a_key_alone_is_something_to_erase() -> None:
-    issue = ("keys", "issue", "--user", DOCUMENTED_USER, "--workspace", "demo")
+    issue = ("keys", "issue", "--user", USER, "--workspace", "demo")
     assert CliRunner().invoke(app, issue).exit_code == 0
     result = delete(*ERASE, "--yes", "--json")
     assert (result.exit_code, json.loads(result.stdout)) == (0, {"keys": 1, "items": 0})
@@ -146,7 +147,7 @@ def test_erasing_removes_keys_first_and_what_is_written_meanwhile(
     monkeypatch.setattr(StoredConversations, "purge", purge_late)
     assert delete(*ERASE, "--yes").exit_code == 0
     assert [[key["userId"]["S"] for key in keys] for keys in keys_left] == [["another"]] * 3
-    assert DOCUMENTED_USER not in everything(dynamodb)
+    assert USER not in everything(dynamodb)
 
 
 def test_purging_tombstones_spares_conversations(
@@ -243,7 +244,7 @@ def test_a_mistake_is_explained_and_deletes_nothing(
 def test_a_damaged_conversation_is_deleted_too_and_one_without_a_later_instant_by_purge(
     dynamodb: "DynamoDBClient", api: Api
 ) -> None:
-    keys = {"pk": {"S": f"demo#{DOCUMENTED_USER}"}, "sk": {"S": "2024-12-01T08:45:00.000Z#x"}}
+    keys = {"pk": {"S": f"demo#{USER}"}, "sk": {"S": "2024-12-01T08:45:00.000Z#x"}}
     damaged = {"updatedKey": {"S": "2024-12-01T08:45:00.000Z#x"}, "document": {"S": "{"}}
     dynamodb.put_item(TableName="ConversationsTable", Item={**keys, **damaged})
     done()

@@ -9,8 +9,8 @@ from typer.testing import CliRunner
 
 from domain.conversation import Conversation
 from ops.cli import app
+from ops.local.demo import DOCUMENTED, USER
 from storage import layout
-from tests.support.api import DOCUMENTED, DOCUMENTED_USER
 from tests.support.wire import Asked, Wire, body_of, wire
 
 
@@ -35,7 +35,7 @@ def profile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 
 def get(*options: str) -> None:
     """Runs the command, which must show the conversation."""
-    command = ["get", "--workspace", "demo", "--user", DOCUMENTED_USER, *options]
+    command = ["get", "--workspace", "demo", "--user", USER, *options]
     result = CliRunner().invoke(app, command)
     assert result.exit_code == 0, result.output
     assert json.loads(result.stdout) == [DOCUMENTED]

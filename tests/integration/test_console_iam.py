@@ -15,8 +15,9 @@ from botocore.exceptions import ClientError
 from typer.testing import CliRunner
 
 from ops.cli import app
+from ops.local.demo import USER
 from storage.conversations import ConversationTable
-from tests.support.api import DOCUMENTED_USER, conversation
+from tests.support.api import conversation
 from tests.support.tables import put
 
 if TYPE_CHECKING:
@@ -100,8 +101,8 @@ def succeed(*arguments: str, stdin: str | None = None) -> str:
     return result.stdout
 
 
-USER = ("--user", DOCUMENTED_USER)
-WHERE = ("--workspace", "demo", *USER)
+OF_USER = ("--user", USER)
+WHERE = ("--workspace", "demo", *OF_USER)
 
 
 def read() -> None:
@@ -126,7 +127,7 @@ def delete() -> None:
     succeed("delete", *WHERE, "--id", "1", "--yes")
     succeed("delete", *WHERE, "--purge", "--tombstones", "--yes")
     succeed("delete", *WHERE, "--id", "2", "--purge", "--yes")
-    succeed("delete", *USER, "--all-workspaces", "--yes")
+    succeed("delete", *OF_USER, "--all-workspaces", "--yes")
 
 
 def keys() -> None:
@@ -153,7 +154,7 @@ def test_commands_make_the_calls_that_their_policy_allows_and_need_all_of_them(
     item: Any = {
         "keyHash": {"S": "0" * 64},
         "keyId": {"S": "key_0"},
-        "userId": {"S": DOCUMENTED_USER},
+        "userId": {"S": USER},
     }
     item |= {"workspaceIds": {"SS": ["demo"]}, "createdAt": {"S": "2024-12-01T08:45:00.000Z"}}
     dynamodb.put_item(TableName="ApiKeysTable", Item=item)

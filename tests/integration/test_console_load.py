@@ -19,10 +19,11 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner, Result
 
 from ops.cli import app
+from ops.local.demo import DOCUMENTED, USER
 from ops.tables.conversations import StoredConversations
 from storage.conversations import ConversationTable
 from tests.support import data
-from tests.support.api import DOCUMENTED, DOCUMENTED_USER, Api, conversation
+from tests.support.api import Api, conversation
 from tests.support.budget import examples
 from tests.support.strategies import conversations
 from tests.support.tables import bury, put
@@ -70,13 +71,13 @@ def file(tmp_path: Path) -> Callable[..., Path]:
 
 EXPORTED = {  # as mongoexport writes the documented conversation, canonical
     "_id": {"$oid": DOCUMENTED["_id"]},
-    "userId": {"$oid": DOCUMENTED_USER},
+    "userId": {"$oid": USER},
     "pathwayId": {"$oid": DOCUMENTED["pathwayId"]},
     "agentId": {"$oid": DOCUMENTED["agentId"]},
     "customer": DOCUMENTED["customer"],
     "messages": [
         {
-            **DOCUMENTED["messages"][0],  # type: ignore[index]
+            **DOCUMENTED["messages"][0],
             "_id": {"$oid": "675c8e368824aa5f130b94d3"},
             "createdAt": {"$date": {"$numberLong": "1733042700000"}},
             "updatedAt": {"$date": {"$numberLong": "1733043600000"}},
@@ -301,7 +302,7 @@ def random_text(length: int) -> str:
     return "".join(map(chr, Random(1).choices(range(0x4E00, 0x9FFF), k=length)))
 
 
-MESSAGE = DOCUMENTED["messages"][0]  # type: ignore[index]
+MESSAGE = DOCUMENTED["messages"][0]
 BROKEN: dict[str, tuple[str, str]] = {  # name: what stands in the line, and the reason
     "cut off": (lines(DOCUMENTED)[:200], "no JSON: EOF"),
     "no brace": (lines(DOCUMENTED)[:-2], "no JSON: EOF"),

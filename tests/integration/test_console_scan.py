@@ -11,9 +11,10 @@ from botocore.exceptions import ClientError
 from typer.testing import CliRunner, Result
 
 from ops.cli import app
+from ops.local.demo import USER
 from ops.tables.conversations import StoredConversations
 from storage.conversations import ConversationTable
-from tests.support.api import DOCUMENTED_USER, conversation
+from tests.support.api import conversation
 from tests.support.tables import bury, put
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ def damage(dynamodb: "DynamoDBClient") -> None:
 @pytest.mark.usefixtures("stored")
 def test_users_and_workspaces_are_counted() -> None:
     names = ("userId", "workspaces", "conversations", "tombstones")
-    rows = [(DOCUMENTED_USER, 2, 4, 0), (OTHER_USER, 1, 0, 1)]
+    rows = [(USER, 2, 4, 0), (OTHER_USER, 1, 0, 1)]
     assert listed("users") == [dict(zip(names, row, strict=True)) for row in rows]
     names = ("workspaceId", "users", "conversations", "tombstones")
     rows = [("demo", 2, 3, 1), ("demo-busy", 1, 1, 0)]

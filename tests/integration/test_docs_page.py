@@ -16,13 +16,13 @@ from selenium.webdriver.support.wait import WebDriverWait
 
 from handlers import response
 from ops.local import server
-from ops.local.demo import KEYS
+from ops.local.demo import DOCUMENTED, KEYS
 from ops.local.docs_site import DOCS
 from ops.local.server import LocalApi
 from ops.local.template import LIST_CONVERSATIONS
 from ops.reference import errors, openapi
 from storage.conversations import ConversationTable
-from tests.support.api import DOCUMENTED, Api, assert_problem
+from tests.support.api import Api, assert_problem
 from tests.support.needs import missing
 from tests.support.tables import put
 

@@ -16,9 +16,10 @@ import pytest
 
 from domain.api_key import ApiKey, generate, hash_of
 from domain.conversation import Conversation
+from ops.local.demo import DOCUMENTED, USER
 from ops.tables.api_keys import IssuedKeys
 from storage.conversations import ConversationTable
-from tests.support.api import DOCUMENTED, DOCUMENTED_USER, conversation
+from tests.support.api import conversation
 from tests.support.emulators import ROOT, ministack
 from tests.support.faults import (
     AUTHORIZER_SECONDS,
@@ -44,7 +45,7 @@ WORKERS = 4  # they wait, most of the time
 def whole() -> list[bytes]:
     """The conversations, newest first, as a whole list has them: three pages of DynamoDB."""
     noise = random.Random(1)
-    message: dict[str, Any] = DOCUMENTED["messages"][0]  # type: ignore[index]
+    message: dict[str, Any] = DOCUMENTED["messages"][0]
     return [
         Conversation.model_validate(
             conversation(
@@ -69,7 +70,7 @@ def seen(whole: list[bytes]) -> Iterator[dict[Cell, Seen]]:
         for document in whole:
             put(table, Conversation.from_json(document), workspace=WORKSPACE)
         granted = frozenset({WORKSPACE})
-        key = ApiKey(hash_of(KEY), "key_1", DOCUMENTED_USER, granted, "2024-01-01T00:00:00.000Z")
+        key = ApiKey(hash_of(KEY), "key_1", USER, granted, "2024-01-01T00:00:00.000Z")
         IssuedKeys(dynamodb, "ApiKeysTable").put(key)
         context = multiprocessing.get_context("spawn")
         with ProcessPoolExecutor(
@@ -83,7 +84,7 @@ def page_starts(dynamodb: Any) -> list[str | None]:
     pages = dynamodb.get_paginator("query").paginate(
         TableName="ConversationsTable",
         KeyConditionExpression="pk = :pk",
-        ExpressionAttributeValues={":pk": {"S": f"{WORKSPACE}#{DOCUMENTED_USER}"}},
+        ExpressionAttributeValues={":pk": {"S": f"{WORKSPACE}#{USER}"}},
         ScanIndexForward=False,
     )
     starts = [None, *(page.get("LastEvaluatedKey", {}).get("sk", {}).get("S") for page in pages)]

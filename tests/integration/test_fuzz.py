@@ -21,17 +21,10 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from ops.local import demo
+from ops.local.demo import USER
 from storage.conversations import ConversationTable
 from storage.document import MAX_JSON_BYTES
-from tests.support.api import (
-    DOCUMENTED_USER,
-    EVENTS,
-    Answer,
-    Api,
-    assert_problem,
-    conversation,
-    play,
-)
+from tests.support.api import EVENTS, Answer, Api, assert_problem, conversation, play
 from tests.support.budget import examples
 from tests.support.emulators import free_port
 from tests.support.tables import embedded_dynamodb, put
@@ -97,7 +90,7 @@ headers = st.dictionaries(
 parameters = st.dictionaries(
     st.sampled_from(PARAMETERS) | nasty, st.lists(nasty, min_size=1, max_size=2), max_size=4
 )
-good = {"userId": DOCUMENTED_USER, "workspaceIds": "demo demo-busy", "keyId": "key_1"}
+good = {"userId": USER, "workspaceIds": "demo demo-busy", "keyId": "key_1"}
 authorizers: st.SearchStrategy[Any] = st.just(good) | st.one_of(
     st.none(),
     st.just({}),
@@ -158,7 +151,7 @@ def assert_contained(answer: Answer, caller: Any) -> None:
         assert not re.search(r"[\r\n\0]", name + value), (name, value)
     if answer.status in (200, 304):
         assert answer.status == 304 or {listed["_id"] for listed in answer.json} <= IDS
-        assert caller["userId"] == DOCUMENTED_USER or text in ("[]", "")
+        assert caller["userId"] == USER or text in ("[]", "")
         return
     problem = answer.json
     assert SECRET not in text
@@ -268,7 +261,7 @@ def test_an_item_that_no_one_should_have_written_is_contained(
     item: dict[str, Any] = {"agentId": agent}
     if document is not None:
         item["document"] = NAMED[document] if isinstance(document, str) else document
-    keys = {"pk": {"S": f"demo-busy#{DOCUMENTED_USER}"}, "sk": {"S": key}}
+    keys = {"pk": {"S": f"demo-busy#{USER}"}, "sk": {"S": key}}
     stored.put_item(TableName="ConversationsTable", Item={**keys, **item})
     try:
         questions: list[dict[str, Any]] = [{}, {"limit": "1"}, {"messages": "last"}]

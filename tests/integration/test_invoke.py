@@ -6,7 +6,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from tests.support.api import DOCUMENTED, EVENTS
+from ops.local.demo import DOCUMENTED
+from tests.support.api import EVENTS
 
 CONSOLE = str(Path(sys.executable).with_name("conversations"))
 

@@ -14,19 +14,11 @@ from domain.conversation import Conversation
 from domain.errors import ConversationTooLargeError, StoreRequestError
 from handlers import list_conversations
 from handlers.telemetry import fell_back
+from ops.local.demo import DOCUMENTED, USER
 from storage.conversations import ConversationTable
 from storage.dynamodb import client
 from storage.reader import Reader, reader
-from tests.support.api import (
-    DOCUMENTED,
-    DOCUMENTED_USER,
-    EVENTS,
-    Api,
-    Context,
-    assert_problem,
-    conversation,
-    play,
-)
+from tests.support.api import EVENTS, Api, Context, assert_problem, conversation, play
 from tests.support.budget import examples
 from tests.support.tables import bury, embedded_dynamodb, put, put_many, served_dynamodb
 
@@ -143,7 +135,7 @@ def test_a_list_over_several_pages_comes_complete_and_in_order(
     for number in range(700):
         # Text that zstd cannot shrink much: the items fill more than one page of 1 MB.
         text = "".join(noise.choices("abcdefghijklmnopqrstuvwxyz .,", k=4000))
-        message = DOCUMENTED["messages"][0] | {"message": text}  # type: ignore[index]
+        message = DOCUMENTED["messages"][0] | {"message": text}
         created = f"2024-12-01T{number // 60:02}:{number % 60:02}:00Z"
         stored.append(conversation(id=f"c{number:04}", messages=[message], createdAt=created))
     put_many(table, stored)
@@ -175,7 +167,7 @@ def item(number: int) -> dict[str, Any]:
 
 def after(number: int) -> dict[str, Any]:
     sk = f"2024-12-01T08:45:00.000Z#c{number}"
-    return {"pk": {"S": f"demo#{DOCUMENTED_USER}"}, "sk": {"S": sk}}
+    return {"pk": {"S": f"demo#{USER}"}, "sk": {"S": sk}}
 
 
 def answering(monkeypatch: pytest.MonkeyPatch, *answers: Any) -> Api:
@@ -216,7 +208,7 @@ def test_an_incomplete_answer_is_a_503_and_never_a_part(
     assert '"reason":"IncompleteAnswer"' in output()
 
 
-OTHERS = {"pk": {"S": f"demo-busy#{DOCUMENTED_USER}"}}  # the same user's, of another workspace
+OTHERS = {"pk": {"S": f"demo-busy#{USER}"}}  # the same user's, of another workspace
 
 
 @pytest.mark.parametrize(
@@ -334,7 +326,7 @@ def test_metrics_count_conversations_bytes_and_reads(
 
 
 def damaged(**attributes: Any) -> dict[str, Any]:
-    item = {"pk": {"S": f"demo#{DOCUMENTED_USER}"}, "sk": {"S": "2024-12-01T08:45:00.000Z#x"}}
+    item = {"pk": {"S": f"demo#{USER}"}, "sk": {"S": "2024-12-01T08:45:00.000Z#x"}}
     return item | attributes
 
 
@@ -379,7 +371,7 @@ def test_a_plain_json_document_of_another_writer_is_read(dynamodb: Any, api: Api
 
 def large(size: int) -> Conversation:
     noise = random.Random(size).randbytes(size).hex()
-    message = DOCUMENTED["messages"][0] | {"message": noise}  # type: ignore[index]
+    message = DOCUMENTED["messages"][0] | {"message": noise}
     return Conversation.model_validate(conversation(messages=[message]))
 
 
@@ -529,7 +521,7 @@ def test_time_that_runs_out_within_a_read_cuts_a_page_and_refuses_a_whole_list(
 def test_a_list_that_fits_only_compressed_is_a_304_without_compression_too(
     api: Api, table: ConversationTable
 ) -> None:
-    message = DOCUMENTED["messages"][0] | {"message": "a" * 2_500_000}  # type: ignore[index]
+    message = DOCUMENTED["messages"][0] | {"message": "a" * 2_500_000}
     put(table, *(conversation(id=str(number), messages=[message]) for number in range(4)))
     whole = api.get(headers={"Accept-Encoding": "zstd"})
     assert whole.headers["content-encoding"] == "zstd"
@@ -602,7 +594,7 @@ def test_without_a_valid_host_the_link_is_relative(
 
 
 def test_a_cursor_of_another_user_is_refused(api: Api, table: ConversationTable) -> None:
-    for user in (DOCUMENTED_USER, "other"):
+    for user in (USER, "other"):
         put(table, *(conversation(id=str(number), userId=user) for number in range(3)))
     cursor = Api("other").get(limit="1").cursor
     assert cursor
@@ -612,7 +604,7 @@ def test_a_cursor_of_another_user_is_refused(api: Api, table: ConversationTable)
 def test_messages_are_cut_before_the_response_is_measured(
     api: Api, table: ConversationTable
 ) -> None:
-    first, last = ({**DOCUMENTED["messages"][0], "_id": id_} for id_ in "ab")  # type: ignore[index]
+    first, last = ({**DOCUMENTED["messages"][0], "_id": id_} for id_ in "ab")
     put(table, conversation(messages=[first, last]))
     assert api.get(messages="all").json[0]["messages"] == [first, last]
     assert api.get(messages="last").json[0]["messages"] == [last]

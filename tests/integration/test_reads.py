@@ -15,10 +15,11 @@ from domain.api_key import generate, hash_of
 from domain.conversation import Conversation
 from domain.errors import StoreError
 from handlers import authorize
+from ops.local.demo import DOCUMENTED, USER
 from storage import layout
 from storage.dynamodb import client
 from storage.reader import Reader, reader
-from tests.support.api import DOCUMENTED, DOCUMENTED_USER, EVENTS, Api, Context, conversation
+from tests.support.api import EVENTS, Api, Context, conversation
 from tests.support.tables import served_dynamodb
 from tests.support.wire import Fault, Sent, Wire, body_of, whole, wire
 
@@ -52,7 +53,7 @@ FOREIGN = {
 
 @pytest.fixture
 def dynamodb() -> Iterator[Wire]:
-    with wire(Query=query_answer(), GetItem=key_answer(KEY, DOCUMENTED_USER)) as seen:
+    with wire(Query=query_answer(), GetItem=key_answer(KEY, USER)) as seen:
         yield seen
 
 
@@ -77,7 +78,7 @@ def read_key() -> str | None:
     return json.dumps(said["context"], sort_keys=True)
 
 
-ALLOWED = {"keyId": "key_1", "userId": DOCUMENTED_USER, "workspaceIds": "demo"}
+ALLOWED = {"keyId": "key_1", "userId": USER, "workspaceIds": "demo"}
 READS: dict[str, tuple[Callable[[], str | None], str]] = {
     "Query": (read_list, json.dumps([DOCUMENTED], separators=(",", ":"))),
     "GetItem": (read_key, json.dumps(ALLOWED)),
@@ -136,7 +137,7 @@ def test_a_read_that_fails_once_is_done_by_boto3_counted_and_logged_without_data
     (warning,) = [line for line in lines if line.get("level") == "WARNING"]
     assert (warning["message"], warning["reason"]) == ("fell back to boto3", reason)
     said = json.dumps([warning, counted])
-    for data in ("tk_", KEY, hash_of(KEY), DOCUMENTED_USER, DOCUMENTED["_id"], "Customer"):
+    for data in ("tk_", KEY, hash_of(KEY), USER, DOCUMENTED["_id"], "Customer"):
         assert str(data) not in said
 
 
@@ -203,7 +204,7 @@ print(json.dumps([handler(event, Context()), [*sys.modules]]))
     )
     answer, modules = json.loads(result.stdout.splitlines()[-1])
     if operation == "GetItem":
-        assert answer["principalId"] == DOCUMENTED_USER
+        assert answer["principalId"] == USER
         assert answer["policyDocument"]["Statement"][0]["Effect"] == "Allow"
     else:
         assert answer["statusCode"] == 200

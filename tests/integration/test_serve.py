@@ -26,7 +26,7 @@ from typer.testing import CliRunner
 from domain.api_key import generate
 from ops.cli import app
 from ops.local import gateway, server, template
-from ops.local.demo import KEYS
+from ops.local.demo import DOCUMENTED, KEYS
 from ops.local.dynamodb import fill
 from ops.local.environment import environment
 from ops.local.functions import SRC
@@ -35,7 +35,7 @@ from ops.local.ports import HOST
 from ops.local.server import LocalApi
 from ops.local.template import ENDPOINT
 from storage.dynamodb import client
-from tests.support.api import DOCUMENTED, Answer, assert_problem
+from tests.support.api import Answer, assert_problem
 
 KEY, SECOND_KEY = (key.key for key in KEYS)
 UNKNOWN_KEY = "tk_0123456789ABCDEFGHIJKLMNOP2poHzO"

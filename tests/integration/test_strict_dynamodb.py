@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 from domain.conversation import Conversation
 from domain.errors import ConversationTooLargeError
 from domain.timestamp import to_instant
+from ops.local.demo import USER
 from storage.conversations import ConversationTable
 from storage.dynamodb import client
-from tests.support.api import DOCUMENTED_USER, Answer, Api, conversation
+from tests.support.api import Answer, Api, conversation
 from tests.support.budget import examples
 from tests.support.tables import TABLES, forget_clients, put
 
@@ -199,7 +200,7 @@ def delete(table: ConversationTable, workspace: str, written: dict[str, Any]) ->
     key = f"{to_instant(written['createdAt'])}#{written['_id']}"
     table._client.delete_item(
         TableName="ConversationsTable",
-        Key={"pk": {"S": f"{workspace}#{DOCUMENTED_USER}"}, "sk": {"S": key}},
+        Key={"pk": {"S": f"{workspace}#{USER}"}, "sk": {"S": key}},
     )
 
 

@@ -12,37 +12,14 @@ from pathlib import Path
 from typing import Any, cast
 from uuid import UUID
 
+from ops.local.demo import DOCUMENTED, USER
+
 if sys.version_info >= (3, 14):
     from compression import zstd
 else:
     from backports import zstd
 
 EVENTS = Path(__file__).parents[2] / "events"
-DOCUMENTED_USER = "674e29976b6acbac106d2651"
-DOCUMENTED = {
-    "_id": "675c8e368824aa5f130b94d6",
-    "userId": "674e29976b6acbac106d2651",
-    "pathwayId": "674e75bbe1456b11a194f091",
-    "agentId": "674e7579e1456b11a194f08b",
-    "customer": {
-        "name": "Test Customer Name",
-        "email": "customer@example.com",
-        "phone": "+123456789",
-    },
-    "messages": [
-        {
-            "direction": "outbound",
-            "sent": True,
-            "message": "Thank you for your feedback!",
-            "status": "approved",
-            "_id": "675c8e368824aa5f130b94d3",
-            "createdAt": "2024-12-01T08:45:00Z",
-            "updatedAt": "2024-12-01T09:00:00Z",
-        }
-    ],
-    "createdAt": "2024-12-01T08:45:00Z",
-    "updatedAt": "2024-12-01T09:00:00Z",
-}
 
 
 def conversation(**fields: Any) -> dict[str, Any]:
@@ -128,7 +105,7 @@ class Context:
 class Api:
     """The endpoint's handler, called as API Gateway calls it after its authorizer."""
 
-    def __init__(self, user: str = DOCUMENTED_USER, workspaces: str = "demo demo-busy") -> None:
+    def __init__(self, user: str = USER, workspaces: str = "demo demo-busy") -> None:
         self.authorizer: object = {
             "principalId": user,
             "userId": user,

@@ -6,10 +6,11 @@ from hypothesis import given
 
 from domain.conversation import Conversation
 from domain.timestamp import to_utc
-from tests.support.api import DOCUMENTED, conversation
+from ops.local.demo import DOCUMENTED
+from tests.support.api import conversation
 from tests.support.strategies import conversations
 
-MESSAGE = DOCUMENTED["messages"][0]  # type: ignore[index]
+MESSAGE = DOCUMENTED["messages"][0]
 
 
 def canonical(**fields: Any) -> Any:

@@ -8,12 +8,13 @@ import pytest
 
 from domain.conversation import Conversation
 from domain.query import ConversationQuery
+from ops.local.demo import USER
 from storage import layout
 from storage.conversations import ConversationTable, Page
 from storage.layout import Partition
-from tests.support.api import DOCUMENTED_USER, conversation
+from tests.support.api import conversation
 
-HERE = Partition(f"demo#{DOCUMENTED_USER}")
+HERE = Partition(f"demo#{USER}")
 CONVERSATION = layout.pack("demo", Conversation.model_validate(conversation()))
 TOMBSTONE = layout.bury(CONVERSATION, now=1_733_043_600)
 A_MEGABYTE = 1_048_576  # AWS limit of a Query's answer

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from domain.conversation import Conversation
 from domain.errors import ConversationTooLargeError
 from domain.query import Messages
+from ops.local.demo import DOCUMENTED, USER
 from storage import document
-from tests.support.api import DOCUMENTED, DOCUMENTED_USER, conversation
+from tests.support.api import conversation
 from tests.support.budget import examples
 from tests.support.strategies import conversations, json_values, messages, texts
 
@@ -34,7 +35,7 @@ def test_a_conversation_survives_the_document(fields: dict[str, Any]) -> None:
     assert document.decode(plain, whole.id, whole.user_id) == whole.to_json()
 
 
-MESSAGE = DOCUMENTED["messages"][0]  # type: ignore[index]
+MESSAGE = DOCUMENTED["messages"][0]
 
 
 def plain(**fields: Any) -> str:
@@ -124,9 +125,7 @@ def test_a_damaged_document_is_refused_without_its_content(
     assert caught.value.__cause__ is None
 
 
-@pytest.mark.parametrize(
-    "fields", [{"id": "675c8e368824aa5f130b94d"}, {"userId": DOCUMENTED_USER[:-1]}]
-)
+@pytest.mark.parametrize("fields", [{"id": "675c8e368824aa5f130b94d"}, {"userId": USER[:-1]}])
 def test_a_document_of_another_conversation_is_refused(fields: dict[str, Any]) -> None:
     other = document.encode(Conversation.model_validate(conversation(**fields)))
     with pytest.raises(ValueError, match="another conversation"):

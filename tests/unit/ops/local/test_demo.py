@@ -4,7 +4,6 @@ from itertools import pairwise
 
 from domain.api_key import is_well_formed
 from ops.local import demo
-from tests.support.api import DOCUMENTED
 
 BUSY = [
     json.loads(conversation.to_json())
@@ -15,16 +14,16 @@ BUSY = [
 
 def test_demo_keys_are_well_formed_and_the_documented_users_comes_first() -> None:
     assert all(is_well_formed(key.key) for key in demo.KEYS)
-    assert demo.KEYS[0].user_id == DOCUMENTED["userId"]
+    assert demo.KEYS[0].user_id == demo.DOCUMENTED["userId"]
 
 
 def test_the_documented_conversation_is_the_only_one_of_its_user_in_demo() -> None:
     (found,) = (
         conversation.to_json()
         for workspace, conversation in demo.conversations()
-        if workspace == "demo" and conversation.user_id == DOCUMENTED["userId"]
+        if workspace == "demo" and conversation.user_id == demo.DOCUMENTED["userId"]
     )
-    assert found == json.dumps(DOCUMENTED, separators=(",", ":")).encode()
+    assert found == json.dumps(demo.DOCUMENTED, separators=(",", ":")).encode()
 
 
 def test_the_busy_workspace_is_the_same_every_time() -> None:
@@ -41,7 +40,7 @@ def test_the_busy_workspace_is_varied() -> None:
         return {conversation[name] for conversation in BUSY}
 
     messages = [message for conversation in BUSY for message in conversation["messages"]]
-    assert {conversation["userId"] for conversation in BUSY} == {DOCUMENTED["userId"]}
+    assert {conversation["userId"] for conversation in BUSY} == {demo.DOCUMENTED["userId"]}
     assert len(values("agentId")) >= 3
     assert len(values("pathwayId")) >= 3
     assert len({message["status"] for message in messages}) >= 5

@@ -9,11 +9,12 @@ from botocore.exceptions import ClientError, ReadTimeoutError
 
 from domain.conversation import Conversation
 from domain.errors import StoreUnavailableError, UnreadableConversationError
+from ops.local.demo import DOCUMENTED
 from ops.tables import aws
 from ops.tables.conversations import StoredConversations
 from storage import layout
 from storage.conversations import ConversationTable
-from tests.support.api import DOCUMENTED, conversation
+from tests.support.api import conversation
 from tests.support.tables import put
 
 if TYPE_CHECKING:
