@@ -62,13 +62,21 @@ settings.register_profile("default", _SETTINGS, max_examples=10)
 settings.load_profile("ci" if CI else "default")
 
 
-@pytest.fixture
-def dynamodb() -> "Iterator[DynamoDBClient]":
-    """A fresh embedded DynamoDB, with the tables of template.yaml."""
-    from tests.support.tables import embedded_dynamodb
+@pytest.fixture(scope="module")
+def _moto() -> Iterator[None]:
+    """boto3 talks to an embedded AWS; that of each test would cost each test a new session."""
+    from moto import mock_aws
 
-    with embedded_dynamodb() as client:
-        yield client
+    with mock_aws():
+        yield
+
+
+@pytest.fixture
+def dynamodb(_moto: None) -> "DynamoDBClient":
+    """A fresh embedded DynamoDB, with the tables of template.yaml."""
+    from tests.support.tables import fresh_tables
+
+    return fresh_tables()
 
 
 @pytest.fixture(scope="session")
@@ -123,6 +131,16 @@ def output(
     (handler,) = logger.handlers
     monkeypatch.setattr(handler, "stream", Stdout())
     return lambda: capsys.readouterr().out
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leaves what is marked `ci` to CI, unless it is asked for: `-m ci`."""
+    if CI or config.option.markexpr:
+        return
+    left = [item for item in items if item.get_closest_marker("ci")]
+    if left:
+        items[:] = [item for item in items if not item.get_closest_marker("ci")]
+        config.hook.pytest_deselected(items=left)
 
 
 def pytest_terminal_summary(

@@ -22,7 +22,7 @@ def read(path: Path, types: Collection[str]) -> tuple[Resources, Mapping[str, An
     Raises:
         ValueError: the template uses an intrinsic function that is not known here.
     """
-    source = yaml.load(path.read_text(), _Loader)  # noqa: S506 - a SafeLoader with tags
+    source = yaml.load(path.read_text(), _Loader)  # noqa: S506 - a CSafeLoader with tags
     resolver = _Resolver(source)
     resources = {
         name: (resource["Type"], resolver.resolve(resource.get("Properties", {})))
@@ -37,7 +37,7 @@ def function_arn(name: str) -> str:
     return f"arn:aws:lambda:{REGION}:{ACCOUNT_ID}:function:{name}"
 
 
-class _Loader(yaml.SafeLoader):
+class _Loader(yaml.CSafeLoader):
     """Reads CloudFormation's short forms as its long ones: `!Sub x` as `{Fn::Sub: x}`."""
 
 

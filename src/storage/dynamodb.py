@@ -40,7 +40,7 @@ def client() -> "DynamoDBClient":
         tcp_keepalive=True,
         user_agent="conversations",  # else botocore builds one for each request
     )
-    made = boto3.Session().client("dynamodb", config=config)
+    made = boto3.client("dynamodb", config=config)
     made.meta.events.register("before-parse.dynamodb", _refuse_corrupt)
     return made
 

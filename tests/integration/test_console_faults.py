@@ -222,21 +222,21 @@ def test_a_delete_goes_through_on_a_faulty_dynamodb(
 
 @pytest.mark.usefixtures("local")
 def test_killed_half_way_and_started_again_it_ends_complete(tmp_path: Path, workspace: str) -> None:
-    path = write(tmp_path / "some.json", 900)
+    path = write(tmp_path / "some.json", 450)
     command = [CONSOLE, "load", str(path), "--workspace", workspace]
     process = subprocess.Popen(command, stdout=subprocess.PIPE)
-    while len(export(workspace)) < 200:
+    while len(export(workspace)) < 100:
         assert process.poll() is None
-        time.sleep(0.1)
+        time.sleep(0.3)
     process.kill()
     assert process.communicate()[0] == b""
-    assert 200 <= len(export(workspace)) < 900
+    assert 100 <= len(export(workspace)) < 450
     result = CliRunner().invoke(app, [*command[1:], "--json"])
     (summary,) = json.loads(result.stdout)["files"]
-    assert summary["loaded"] + summary["skipped"] == 900
-    assert summary["skipped"] >= 200
+    assert summary["loaded"] + summary["skipped"] == 450
+    assert summary["skipped"] >= 100
     found = export(workspace)
-    assert len(found) == len({record["_id"] for record in found}) == 900
+    assert len(found) == len({record["_id"] for record in found}) == 450
 
 
 @pytest.mark.usefixtures("local")

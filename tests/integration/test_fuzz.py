@@ -27,7 +27,7 @@ from storage.document import MAX_JSON_BYTES
 from tests.support.api import EVENTS, Answer, Api, assert_problem, conversation, play
 from tests.support.budget import examples
 from tests.support.emulators import free_port
-from tests.support.tables import embedded_dynamodb, put
+from tests.support.tables import fresh_tables, put
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -128,19 +128,19 @@ CURSORS: list[str] = [""]
 
 
 @pytest.fixture(scope="module")
-def stored() -> "Iterator[DynamoDBClient]":
+def stored(_moto: None) -> "DynamoDBClient":
     """A table with four conversations of the user, and one of another."""
-    with embedded_dynamodb() as dynamodb:
-        table = ConversationTable(dynamodb, "ConversationsTable")
-        put(table, *(conversation(id=id_) for id_ in sorted(IDS)))
-        put(table, conversation(id="theirs", userId="another"))
-        CURSORS[:] = [
-            cursor
-            for sort in ("createdAt", "-updatedAt")
-            for page in Api().pages(limit="1", sort=sort)
-            if (cursor := page.cursor)
-        ]
-        yield dynamodb
+    dynamodb = fresh_tables()
+    table = ConversationTable(dynamodb, "ConversationsTable")
+    put(table, *(conversation(id=id_) for id_ in sorted(IDS)))
+    put(table, conversation(id="theirs", userId="another"))
+    CURSORS[:] = [
+        cursor
+        for sort in ("createdAt", "-updatedAt")
+        for page in Api().pages(limit="1", sort=sort)
+        if (cursor := page.cursor)
+    ]
+    return dynamodb
 
 
 def assert_contained(answer: Answer, caller: Any) -> None:

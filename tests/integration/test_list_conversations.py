@@ -15,27 +15,35 @@ from domain.errors import ConversationTooLargeError, StoreRequestError
 from handlers import list_conversations
 from handlers.telemetry import fell_back
 from ops.local.demo import DOCUMENTED, USER
+from ops.local.dynamodb import embedded
+from ops.local.template import ENDPOINT
 from storage.conversations import ConversationTable
 from storage.dynamodb import client
 from storage.reader import Reader, reader
 from tests.support.api import EVENTS, Api, Context, assert_problem, conversation, play
 from tests.support.budget import examples
-from tests.support.tables import bury, embedded_dynamodb, put, put_many, served_dynamodb
+from tests.support.tables import bury, fresh_tables, put, put_many, read_past_boto3
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
 
+@pytest.fixture(scope="module")
+def address(_moto: None) -> Iterator[str]:
+    """The address of moto's server, which holds what moto holds."""
+    with embedded() as variables:
+        yield str(variables[ENDPOINT])
+
+
 @pytest.fixture(params=["boto3", "reader"])
-def dynamodb(request: pytest.FixtureRequest) -> "Iterator[DynamoDBClient]":
+def dynamodb(request: pytest.FixtureRequest, address: str) -> "Iterator[DynamoDBClient]":
     """A fresh DynamoDB: moto in this process, which only boto3 sees, and moto's server."""
     if request.param == "boto3":
-        with embedded_dynamodb() as store:
-            yield store
+        yield fresh_tables()
     else:
-        with served_dynamodb():
+        with read_past_boto3(address) as store:
             assert isinstance(reader(fell_back), Reader)
-            yield client()
+            yield store
 
 
 def test_the_documented_example_comes_back_byte_for_byte(
@@ -105,26 +113,26 @@ def test_without_a_caller_nobody_s_data_is_shown(
     assert '"InvalidCallers":[1.0]' in output()
 
 
+@pytest.mark.usefixtures("_moto")
 @settings(max_examples=examples(50))
 @given(st.data())
 def test_no_mix_of_ids_shows_a_caller_what_is_not_theirs(data: st.DataObject) -> None:
     users = ["a", "b", "ab", "a b", "demo", "A", "a-b", "a'b", 'a"b', "a\\b"]
     workspaces = ["demo", "demo-a", "a", "DEMO", "ab", "b"]
     owners = st.tuples(st.sampled_from(workspaces), st.sampled_from(users))
-    with embedded_dynamodb() as dynamodb:
-        table = ConversationTable(dynamodb, "ConversationsTable")
-        owned = data.draw(st.lists(owners, min_size=1, max_size=8))
-        for number, (workspace, user) in enumerate(owned):
-            put(table, conversation(id=str(number), userId=user), workspace=workspace)
-        user = data.draw(st.sampled_from(users))
-        granted = data.draw(st.lists(st.sampled_from(workspaces), unique=True, max_size=4))
-        asked = data.draw(st.sampled_from(workspaces) | st.text(max_size=8))
-        answer = Api(user, " ".join(granted)).get(asked)
-        if asked in granted:
-            theirs = {str(n) for n, owner in enumerate(owned) if owner == (asked, user)}
-            assert set(answer.ids) == theirs
-        else:
-            assert answer.status in {400, 404}
+    table = ConversationTable(fresh_tables(), "ConversationsTable")
+    owned = data.draw(st.lists(owners, min_size=1, max_size=8))
+    for number, (workspace, user) in enumerate(owned):
+        put(table, conversation(id=str(number), userId=user), workspace=workspace)
+    user = data.draw(st.sampled_from(users))
+    granted = data.draw(st.lists(st.sampled_from(workspaces), unique=True, max_size=4))
+    asked = data.draw(st.sampled_from(workspaces) | st.text(max_size=8))
+    answer = Api(user, " ".join(granted)).get(asked)
+    if asked in granted:
+        theirs = {str(n) for n, owner in enumerate(owned) if owner == (asked, user)}
+        assert set(answer.ids) == theirs
+    else:
+        assert answer.status in {400, 404}
 
 
 def test_a_list_over_several_pages_comes_complete_and_in_order(

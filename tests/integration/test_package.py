@@ -166,6 +166,7 @@ def environment(python: str, tmp_path: Path) -> str:
     return str(folder / "bin" / "python3.13")
 
 
+@pytest.mark.ci
 def test_an_environment_of_the_runtime_makes_the_same_bytes_from_the_same_sources(
     environment: str, package: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -228,6 +229,7 @@ def digest(package: Path) -> str:
     return found.hexdigest()
 
 
+@pytest.mark.ci
 def test_it_is_built_for_the_other_processor_too(python: str, tmp_path: Path) -> None:
     assert python
     libraries = [file.name for file in make(tmp_path, "arm64").rglob("*.so")]

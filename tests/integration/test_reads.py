@@ -16,11 +16,13 @@ from domain.conversation import Conversation
 from domain.errors import StoreError
 from handlers import authorize
 from ops.local.demo import DOCUMENTED, USER
+from ops.local.dynamodb import embedded
+from ops.local.template import ENDPOINT
 from storage import layout
 from storage.dynamodb import client
 from storage.reader import Reader, reader
 from tests.support.api import EVENTS, Api, Context, conversation
-from tests.support.tables import served_dynamodb
+from tests.support.tables import read_past_boto3
 from tests.support.wire import Fault, Sent, Wire, body_of, whole, wire
 
 KEY, OTHER_KEY = generate(), generate()
@@ -243,8 +245,8 @@ ITEMS = st.lists(
 @pytest.fixture
 def server() -> Iterator[str]:
     """moto's server, with a table in it."""
-    with served_dynamodb() as address:
-        yield address
+    with embedded() as variables, read_past_boto3(str(variables[ENDPOINT])):
+        yield str(variables[ENDPOINT])
 
 
 @settings(max_examples=20)

@@ -644,7 +644,7 @@ def simulate(number: int, steps: int) -> list[list[str]]:
 
 def test_the_contract_holds_in_every_step() -> None:
     number = int(os.environ.get("SIMULATION_SEED") or Random().randrange(10**9))
-    steps = int(os.environ.get("SIMULATION_STEPS") or examples(10_000))
+    steps = int(os.environ.get("SIMULATION_STEPS") or examples(3_000))
     try:
         simulate(number, steps)
     except Exception as error:

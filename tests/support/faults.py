@@ -140,9 +140,7 @@ def _list() -> tuple[int, bytes, dict[str, str], str]:
     forget_clients()  # a client whose retries nobody has used up
     reasons: list[str] = []
     logger.error = lambda *_, **fields: reasons.append(fields.get("reason", fields["error"]))  # type: ignore[method-assign]
-    answer = Api(workspaces=WORKSPACE).get(
-        WORKSPACE, headers={"accept-encoding": "gzip"}, context=DecliningContext()
-    )
+    answer = Api(workspaces=WORKSPACE).get(WORKSPACE, context=DecliningContext())
     return answer.status, answer.body, dict(answer.headers), "".join(reasons)
 
 

@@ -5,11 +5,10 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
-from moto import mock_aws
+from moto.backends import get_backend
 
 from domain.conversation import Conversation
 from handlers import authorize, list_conversations
-from ops.local.dynamodb import embedded
 from ops.local.template import ENDPOINT, load
 from storage import layout
 from storage.conversations import ConversationTable
@@ -25,29 +24,24 @@ if TYPE_CHECKING:
 TABLES = load().tables
 
 
-@contextmanager
-def embedded_dynamodb() -> "Iterator[DynamoDBClient]":
-    """An embedded DynamoDB with empty tables, and the handlers' clients pointed at it."""
-    with mock_aws():
-        dynamodb = client()
-        for name, definition in TABLES.items():
-            dynamodb.create_table(TableName=name, **definition)
-        forget_clients()
-        yield dynamodb
+def fresh_tables() -> "DynamoDBClient":
+    """Empty tables in moto, whose data outlive a test, and handlers that read them."""
+    get_backend("dynamodb").reset()
+    dynamodb = client()
+    for name, definition in TABLES.items():
+        dynamodb.create_table(TableName=name, **definition)
+    forget_clients()
+    return dynamodb
 
 
 @contextmanager
-def served_dynamodb() -> "Iterator[str]":
-    """moto's server with empty tables, which the handlers read past boto3; yields its address."""
-    with pytest.MonkeyPatch.context() as patch, embedded() as variables:
+def read_past_boto3(address: str) -> "Iterator[DynamoDBClient]":
+    """Empty tables in moto's server, which the handlers read past boto3."""
+    with pytest.MonkeyPatch.context() as patch:
         for name in _ONLY_FOR_BOTO3:
             patch.delenv(name, raising=False)
-        address = str(variables[ENDPOINT])
         patch.setenv(ENDPOINT, address)
-        for name, definition in TABLES.items():
-            client().create_table(TableName=name, **definition)
-        forget_clients()
-        yield address
+        yield fresh_tables()
     forget_clients()
 
 
