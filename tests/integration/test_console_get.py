@@ -30,6 +30,7 @@ def profile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     file.write_text(f"[profile operator]\nregion = eu-central-1\n{keys}")
     monkeypatch.setenv("AWS_CONFIG_FILE", str(file))
     monkeypatch.delenv("AWS_DEFAULT_REGION")  # else boto3 prefers it to the profile's
+    monkeypatch.setattr("boto3.DEFAULT_SESSION", None)  # else boto3 stays with its profile
     return "operator"
 
 

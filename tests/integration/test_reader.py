@@ -382,6 +382,7 @@ def test_a_profile_is_left_to_boto3(
     monkeypatch.setenv("AWS_CONFIG_FILE", str(config))
     monkeypatch.setenv(ADDRESS, "http://127.0.0.1:9")
     monkeypatch.setenv(name, "some")
+    monkeypatch.setattr("boto3.DEFAULT_SESSION", None)  # else boto3 stays with its profile
     assert not isinstance(module.reader.__wrapped__(lambda _: None), Reader)
 
 
