@@ -98,7 +98,9 @@ def test_the_guides_show_the_same_in_both_languages() -> None:
 def test_each_curl_line_is_answered(place: Place) -> None:
     executable("curl")
     commands = re.findall(r"```sh\n(curl .*?)```", GUIDES, re.DOTALL)
-    whole, head, filtered, poll, error = (run("sh", command, place) for command in commands)
+    whole, head, filtered, changed, poll, error = (
+        run("sh", command, place) for command in commands
+    )
     assert [listed["_id"] for listed in json.loads(whole)] == [conversation()["_id"]]
     assert re.search(
         f'\nlink: <{place.api.endpoint}\\?limit=100&cursor=.+>; rel="next"', head, re.IGNORECASE
@@ -106,7 +108,10 @@ def test_each_curl_line_is_answered(place: Place) -> None:
     created = [listed["createdAt"] for listed in json.loads(filtered)]
     assert created == sorted(created, reverse=True)
     assert created[-1] > "2024-11-30T23:00:00Z"
-    assert (poll, run("sh", commands[3], place)) == ("200\n", "304\n")
+    updated = [listed["updatedAt"] for listed in json.loads(changed)]
+    assert updated == sorted(updated)
+    assert updated[0] >= "2024-12-01T00:00:00Z"
+    assert (poll, run("sh", commands[4], place)) == ("200\n", "304\n")
     assert json.loads(error)["error"]["code"] == "invalid_parameter"
 
 
