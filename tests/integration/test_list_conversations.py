@@ -463,6 +463,16 @@ def test_an_unknown_parameter_is_refused_and_never_ignored(api: Api, name: str) 
     assert "createdAtGe" in detail
 
 
+def test_a_range_includes_its_beginning_and_not_its_end(api: Api, table: ConversationTable) -> None:
+    times = ["2024-12-01T08:45:00Z", "2024-12-01T08:45:01Z", "2024-12-01T08:45:02Z"]
+    put(table, *(conversation(id=time, createdAt=time, updatedAt=time) for time in times))
+    for name in ("createdAt", "updatedAt"):
+        some: dict[str, Any] = {f"{name}Ge": times[0], f"{name}Lt": times[2]}
+        none: dict[str, Any] = {f"{name}Ge": times[1], f"{name}Lt": times[1]}
+        assert sorted(api.get(**some).ids) == times[:2]
+        assert api.get(**none).ids == []
+
+
 def test_a_key_in_place_of_a_parameter_is_not_repeated(api: Api) -> None:
     key = "tk_DemoKeyOfTheDocumentedUser4IfRzy"
     detail = assert_problem(api.get(**only(key, "")), 400, "unknown_parameter")

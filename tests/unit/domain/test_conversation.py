@@ -39,6 +39,14 @@ def test_fields_outside_the_contract_are_left_out() -> None:
     assert kept["customer"] == {"name": "N"}
 
 
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity"])
+def test_a_number_that_json_does_not_know_is_refused(number: str) -> None:
+    text = json.dumps(conversation(messages=[MESSAGE | {"more": 123.5}]))
+    assert Conversation.from_json(text)
+    with pytest.raises(ValueError, match="expected|invalid number"):
+        Conversation.from_json(text.replace("123.5", number))
+
+
 def test_a_customer_s_null_is_an_absent_field() -> None:
     assert canonical(customer={"name": None, "phone": "1"})["customer"] == {"phone": "1"}
 
