@@ -43,7 +43,7 @@ def test_fields_outside_the_contract_are_left_out() -> None:
 def test_a_number_that_json_does_not_know_is_refused(number: str) -> None:
     text = json.dumps(conversation(messages=[MESSAGE | {"more": 123.5}]))
     assert Conversation.from_json(text)
-    with pytest.raises(ValueError, match="expected|invalid number"):
+    with pytest.raises(ValueError, match=r"expected|invalid number"):
         Conversation.from_json(text.replace("123.5", number))
 
 
