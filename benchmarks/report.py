@@ -16,7 +16,7 @@ from benchmarks.store import to_json
 def markdown(run: Measured, found: Mapping[str, float | None]) -> str:
     """All tables, those below the figures folded."""
     goals = _table(
-        ["figure", "measured", "at least", "aim"],
+        ["figure", "measured", "limit", "aim"],
         (
             [text, "—" if found[name] is None else f"{found[name]:g}", f"{least:g}", f"{aim:g}"]
             for name, (text, least, aim) in TARGETS.items()

@@ -134,7 +134,7 @@ def find(
 
         conversations find --customer me@example.com
         conversations find --customer me@example.com --ids > found
-        xargs -L 1 conversations delete --purge --all-versions --yes < found
+        xargs -L 1 .venv/bin/conversations delete --purge --all-versions --yes < found
 
     Exit codes: 0 found; 1 some conversations are damaged and may be the customer's (stderr names
     them); 2 wrong use or no table; 3 nothing matched.

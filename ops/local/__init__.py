@@ -13,6 +13,6 @@ and, if that allows the request, one for the route's function. `functions.py` pl
 imports the handlers from `src/`, again after each edit, and calls them. `debugger.py` lets a
 `breakpoint()` in them reach the terminal. `docs_site.py` serves the reference beside the API.
 
-`make invoke` runs one event on the same data, but in Lambda's own runtime client, in another
+`make invoke` runs one event on demo data of its own, in Lambda's own runtime client, in another
 process (`runtime.py`).
 """

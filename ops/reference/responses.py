@@ -31,7 +31,7 @@ TOMBSTONE = {
         "updatedAt": {
             "type": "string",
             "format": "date-time",
-            "description": "Equals `deletedAt`: its place in the order, and for filters.",
+            "description": "Equals `deletedAt`, so `sort` and the filters apply to tombstones too.",
         },
         "deletedAt": {
             "type": "string",

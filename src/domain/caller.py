@@ -1,4 +1,4 @@
-"""Callers and identifiers. Without pydantic, which the authorizer need not load."""
+"""Callers and identifiers. Does not import pydantic, so the authorizer need not load it."""
 
 import re
 from collections.abc import Mapping

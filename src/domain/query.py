@@ -16,7 +16,7 @@ Deleted = Literal["exclude", "include"]
 Range = tuple[str | None, str | None]
 """Two instants: from the first, inclusive, to the second, exclusive; `None` is no bound."""
 Position = tuple[str, ...]
-"""Where a page ends: the values of the sort keys of its last conversation."""
+"""Where a page ends: the values of the sort keys of the last item read."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -65,7 +65,10 @@ def handler(event: dict[str, Any], _context: "LambdaContext") -> dict[str, Any]:
 
 
 def identify(headers: Mapping[str, str] | None) -> Caller | None:
-    """The caller whom the `x-api-key` header identifies; `None` if its key is unknown or ended."""
+    """The caller whom the `x-api-key` header identifies.
+
+    `None` if its key is missing, malformed, unknown, expired or revoked.
+    """
     lowered = {name.lower(): value for name, value in (headers or {}).items()}
     key = lowered.get("x-api-key", "")
     if not api_key.is_well_formed(key):

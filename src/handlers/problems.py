@@ -88,7 +88,7 @@ PROBLEMS = {
     "bad_request": Problem(
         400,
         "The request is malformed. Check its path, headers and query parameters.",
-        when="The request is malformed in a way that no code above covers.",
+        when="The request is malformed in a way that no other code covers.",
         what_to_do="Check the path, the headers and the query parameters.",
     ),
     "invalid_body": Problem(
@@ -172,7 +172,7 @@ def to_problem(error: Exception) -> Response[str]:
 def _told(error: Exception) -> tuple[str, str]:
     """The code of an error, and its detail for the client."""
     match error:
-        case RequestValidationError():  # Powertools validates only this header
+        case RequestValidationError():  # Powertools validates only x-workspace-id
             is_missing = error.errors()[0]["type"] == "missing"
             code, detail = "missing_workspace" if is_missing else "invalid_workspace", ""
         case ServiceError():
@@ -198,7 +198,7 @@ def _record(error: Exception, code: str) -> None:
             metric = "InvalidCallers"
         case RequestError(code="response_too_large"):
             metric = "ClientErrors"
-            metrics.add_metric("WholeListBytes", MetricUnit.Bytes, MAX_ENVELOPE_BYTES)  # or more
+            metrics.add_metric("WholeListBytes", MetricUnit.Bytes, MAX_ENVELOPE_BYTES)  # at least
         case _:
             metric = "ClientErrors" if status < 500 else "InternalErrors"
     metrics.add_metric(metric, MetricUnit.Count, 1)

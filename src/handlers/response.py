@@ -55,8 +55,8 @@ def encode(
 ) -> tuple[Page, Response[str], int]:
     """Encode a page; return it, its response and the response's size as Lambda counts it.
 
-    A page over Lambda's quota is shortened: the result is the longest page that fits, or fills
-    7/8 of the quota. The response is a 304 if the client already has the page.
+    A page over Lambda's quota is shortened: the result is the longest page that fits, or one
+    that fills at least 7/8 of the quota. The response is a 304 if the client already has the page.
 
     Args:
         link: returns the address of the page after a position; `None` if the list must be whole.
@@ -157,7 +157,7 @@ def _envelope(
 
 
 def coding_of(accept_encoding: str) -> Coding:
-    """The coding that the client prefers (RFC 9110, section 12.5.3); the smallest of equals."""
+    """The coding that the client prefers (RFC 9110, section 12.5.3); of equals, zstd, then gzip."""
     weights = {}
     for member in accept_encoding.lower().split(","):
         coding, _, weight = member.replace(" ", "").replace("\t", "").partition(";")

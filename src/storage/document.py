@@ -71,7 +71,7 @@ def _canonical(text: str) -> bytes:
             conversation = Conversation.from_json(replaced)
         return conversation.to_json()
     except (TypeError, ValueError) as error:  # whose text could contain content
-        raise ValueError(f"its text is no conversation ({type(error).__name__})") from None
+        raise ValueError(f"its text is not a valid conversation ({type(error).__name__})") from None
 
 
 def _decompress(frame: bytes) -> bytes:
@@ -79,13 +79,13 @@ def _decompress(frame: bytes) -> bytes:
         size = zstd.get_frame_info(frame).decompressed_size
         # The declared size bounds the memory that a frame can claim: 6 KB can stand for 200 MB.
         if size is None or size > MAX_JSON_BYTES or not frame[4] & _CHECKSUM_FLAG:
-            raise ValueError("its frame declares no checksum, no size, or too large a one")
+            raise ValueError("its frame declares no checksum, no size, or a size over the limit")
         decompressor = zstd.ZstdDecompressor()
         text = decompressor.decompress(frame, size + 1)
     except zstd.ZstdError:
         raise ValueError("its frame is damaged") from None
     if not decompressor.eof or decompressor.unused_data or len(text) != size:
-        raise ValueError("its frame is cut off, or followed by something")
+        raise ValueError("its frame is cut off, or has further bytes after it")
     return text
 
 

@@ -62,7 +62,8 @@ def request(
     values = {":pk": str(partition)}
     created = _within("sk", query.created_at, values)
     updated = _within("updatedKey", query.updated_at, values)
-    # DynamoDB accepts the sort key of what it reads only as a condition, all else only as a filter.
+    # DynamoDB takes a range of the sort key that it reads by only as a key condition, and every
+    # other range only as a filter.
     condition, *filters = (updated, created) if query.by_updated else (created, updated)
     for name, value in (("agentId", query.agent_id), ("pathwayId", query.pathway_id)):
         if value is not None:
@@ -248,7 +249,7 @@ def bury(item: "Item", now: float) -> "dict[str, AttributeValueTypeDef]":
     """The tombstone that replaces a conversation's item.
 
     Args:
-        item: those of the attributes `STATES` that it has.
+        item: the item, read with the attributes `STATES`.
         now: the time of deletion, in seconds since the epoch.
 
     Raises:

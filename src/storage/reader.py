@@ -1,4 +1,4 @@
-"""Query and GetItem on one kept connection, without boto3, whose import dominates a cold start."""
+"""Query and GetItem on a connection that stays open, and without boto3, which is slow to import."""
 
 import hmac
 import importlib.util
