@@ -212,6 +212,15 @@ def test_a_page_of_any_distribution_is_shortened_within_the_bounds(
         assert_bounded(page(*documents), patch, coding)
 
 
+def test_a_shortened_page_that_has_not_changed_is_a_304_of_the_same_length() -> None:
+    whole = page(*DISTRIBUTIONS["equal"])
+    shortened, answer, _ = encode(whole)
+    assert len(shortened.documents) < len(whole.documents)
+    again, unchanged, _ = encode(whole, if_none_match=answer.headers["ETag"])
+    assert (unchanged.status_code, unchanged.headers["Link"]) == (304, answer.headers["Link"])
+    assert len(again.documents) == len(shortened.documents)
+
+
 def test_a_first_conversation_that_is_too_large_alone_is_refused() -> None:
     with pytest.raises(RequestError, match="response_too_large"):
         encode(page(*documents_of(LIMIT, 300, 300, noise=True)))
