@@ -9,7 +9,7 @@ from botocore.exceptions import ClientError, ReadTimeoutError
 
 from domain.conversation import Conversation
 from domain.errors import StoreUnavailableError, UnreadableConversationError
-from ops.local.demo import DOCUMENTED
+from ops.local.demo import DOCUMENTED, USER
 from ops.tables import aws
 from ops.tables.conversations import StoredConversations
 from storage import layout
@@ -46,10 +46,12 @@ class Client:
         self.before: dict[str, Callable[[], object]] = {}
         self.after: dict[str, Callable[[], object]] = {}
         self.calls: list[str] = []
+        self.consistent: list[bool] = []
 
     def __getattr__(self, name: str) -> Any:
         def call(**arguments: Any) -> Any:
             self.calls.append(name)
+            self.consistent.append(arguments.get("ConsistentRead", False))
             self.before.pop(name, lambda: None)()
             answer = getattr(self._client, name)(**arguments)
             self.after.pop(name, lambda: None)()
@@ -90,6 +92,16 @@ def stored(client: Client, clock: Clock) -> StoredConversations:
 
 def items(dynamodb: "DynamoDBClient") -> list[Any]:
     return dynamodb.scan(TableName="ConversationsTable")["Items"]
+
+
+def test_what_is_to_be_deleted_is_read_consistently(
+    stored: StoredConversations, table: ConversationTable, client: Client
+) -> None:
+    put(table, DOCUMENTED)
+    assert len([*stored.states("demo", USER)]) == 1
+    stored.delete(ITEM)
+    assert client.calls == ["query", "get_item", "put_item"]
+    assert client.consistent == [True, True, False]
 
 
 def test_a_tombstone_has_the_keys_and_filters_of_its_conversation_and_no_document(
