@@ -911,7 +911,7 @@ def test_the_guide_asks_for_the_processor_by_a_name_that_says_what_it_must_be(
 ) -> None:
     # `sam deploy --guided` shows no more of a parameter than its name and default.
     parameter = template["Parameters"]["ArchitectureAsBuilt"]
-    assert "every request fails" in parameter["Description"]
+    assert "Every request fails" in parameter["Description"]
     assert "Architecture" not in template["Parameters"]
     for folder in parameter["AllowedValues"]:
         makefile = ROOT / "ops" / "package" / "sam" / folder / "Makefile"
