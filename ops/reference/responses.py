@@ -31,7 +31,7 @@ TOMBSTONE = {
         "updatedAt": {
             "type": "string",
             "format": "date-time",
-            "description": "Equals `deletedAt`, so `sort` and the filters apply to tombstones too.",
+            "description": "Equals `deletedAt`: sorts and filters by `updatedAt` use it.",
         },
         "deletedAt": {
             "type": "string",

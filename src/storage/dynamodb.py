@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 ATTEMPT_SECONDS = 4.0  # for the attempt of `storage.reader`, before boto3's
 _CLIENT_SECONDS = 8.0  # two attempts of 1 + 3 s, or quick failures and a pause
-SECONDS_TO_ANSWER = 3.0  # to encode the largest page as often as shortening it can take
+SECONDS_TO_ANSWER = 3.0  # for all encodings that shortening the largest page can need
 SECONDS_PER_CALL = ATTEMPT_SECONDS + _CLIENT_SECONDS + SECONDS_TO_ANSWER
 
 # Every other error, including the client's own, means that the store is unavailable.

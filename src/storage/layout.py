@@ -62,8 +62,8 @@ def request(
     values = {":pk": str(partition)}
     created = _within("sk", query.created_at, values)
     updated = _within("updatedKey", query.updated_at, values)
-    # DynamoDB takes a range of the sort key that it reads by only as a key condition, and every
-    # other range only as a filter.
+    # DynamoDB requires a range of the sort key in use to be in the key condition, and any other
+    # range to be in the filter.
     condition, *filters = (updated, created) if query.by_updated else (created, updated)
     for name, value in (("agentId", query.agent_id), ("pathwayId", query.pathway_id)):
         if value is not None:

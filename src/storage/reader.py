@@ -47,7 +47,7 @@ def reader(fell_back: Callable[[str], None]) -> Any:
 class Reader:
     """Tries each read once. If that fails, boto3's client does the read, with retries.
 
-    Only the function's timeout bounds name resolution and the head of an answer.
+    Only the function's timeout bounds name resolution, and a head that arrives drop by drop.
     """
 
     def __init__(self, address: str, region: str, fell_back: Any, snapshot: object) -> None:
