@@ -31,7 +31,7 @@ def _without_nulls(customer: Any) -> Any:
 
 
 class Customer(_Model):
-    """Customer details associated with the conversation: any of the three may be absent."""
+    """Customer details associated with the conversation. Any of the three may be absent."""
 
     name: str = Field(default="", description="The name of the customer.")
     email: str = Field(default="", description="The email address of the customer.")
