@@ -22,7 +22,7 @@ export async function remove(client, table, workspaceId, userId, id, createdAt) 
     const { Item: item } = await client.send(read);
     if (!item || item.deletedAt) return; // nothing to delete, or deleted already
     const updatedAt = Date.parse(item.updatedKey?.S.split("#")[0] ?? "1970-01-01");
-    const now = Date.now(); // anew for each attempt: sync clients look back a minute only
+    const now = Date.now(); // read again for each attempt: sync clients look back one minute only
     const deletedAt = new Date(Math.max(now, updatedAt + 1)).toISOString();
     const { agentId, pathwayId } = item;
     const tombstone = {
@@ -41,11 +41,11 @@ export async function remove(client, table, workspaceId, userId, id, createdAt) 
       ExpressionAttributeValues: { ":updatedKey": tombstone.updatedKey },
     });
     try {
-      // If this takes longer, it fails, and the whole can be tried again.
+      // Give up after 20 seconds. The whole deletion can be repeated.
       await client.send(write, { abortSignal: AbortSignal.timeout(20_000) });
       return;
     } catch (error) {
-      if (error.name !== "ConditionalCheckFailedException") throw error; // else it changed: again
+      if (error.name !== "ConditionalCheckFailedException") throw error; // it changed: try again
     }
   }
 }

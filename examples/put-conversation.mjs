@@ -8,7 +8,7 @@ const RFC_3339 = /^(?!0000)(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(\.\d+)?(Z|[+-]\d\d:[
 function instant(timestamp) {
   const utc = new Date(timestamp).toISOString(); // milliseconds, Z
   const clock = RFC_3339.exec(timestamp)?.[1];
-  // Date takes February 30 for March 1, and goes beyond the year 9999.
+  // Date reads February 30 as March 1, and accepts years after 9999.
   if (!RFC_3339.test(utc) || new Date(`${clock}Z`).toISOString().slice(0, 19) !== clock)
     throw new Error("malformed timestamp");
   return utc;

@@ -45,7 +45,7 @@ def query_of(event: Mapping[str, Any]) -> ConversationQuery:
     except ValidationError as error:
         wrong = error.errors()[0]
         name = str(wrong["loc"][0])
-        # Only a well-formed timestamp has a specific error: its date does not exist.
+        # One error has a text of its own: a well-formed timestamp whose date does not exist.
         said = wrong.get("ctx", {}).get("error") or f"must be {_RULES[name]}"
         raise _wrong(name, str(said)) from None
     for name in given:
@@ -73,7 +73,7 @@ def _unknown(name: str) -> RequestError:
 
 
 def require_one_api_key(event: Mapping[str, Any]) -> None:
-    """Check that only one API key was sent: of two, the authorizer may have read the other.
+    """Refuse different API keys: the authorizer may have checked either of them.
 
     Raises:
         RequestError: `invalid_parameter`: different keys were sent.

@@ -40,7 +40,7 @@ class ApiKeyTable:
         if "Item" not in answer:
             return None
         key = read_item(answer["Item"])
-        if key.key_hash != key_hash:  # never one user's key for another's
+        if key.key_hash != key_hash:  # a response for another key would be another user
             raise MalformedApiKeyError(key_hash)
         return key
 

@@ -106,8 +106,8 @@ class ConversationTable:
             request["ExclusiveStartKey"] = answer["LastEvaluatedKey"]
             if query.limit is not None:
                 listed = len(page.documents)
-                # Estimate, by the share of items that was listed so far, how many items hold the
-                # missing conversations. After a read that listed nothing, read twice as many.
+                # Estimate how many items hold the missing conversations, by the share listed so
+                # far. If the last read listed nothing, read twice as many.
                 expected = ceil((query.limit + 1 - listed) * read / listed) if listed else 0
                 doubled = 2 * request["Limit"] if listed == before else 0
                 request["Limit"] = min(max(expected, doubled), _MAX_LIMIT)

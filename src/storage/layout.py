@@ -30,7 +30,7 @@ IS_TOMBSTONE = "attribute_exists(deletedAt) AND attribute_not_exists(document)"
 STATES = "pk, sk, updatedKey, deletedAt, agentId, pathwayId"
 DOCUMENTS = "pk, sk, updatedKey, document, deletedAt, expiresAt"
 TOMBSTONE_DAYS = 90
-# The key of no item, for a read that finds nothing.
+# A key that no item has, for a read that must find nothing.
 NO_KEY: "dict[str, AttributeValueTypeDef]" = {"pk": {"S": "-"}, "sk": {"S": "-"}}
 
 Partition = NewType("Partition", str)
@@ -172,7 +172,7 @@ def id_of(sort_key: str) -> str:
 
 
 def updated_key(item: "Item") -> str:
-    """Orders the states of a conversation. Empty, so the oldest, if the item has none."""
+    """What orders the states of a conversation; empty, and so the oldest, if the item has none."""
     return item.get("updatedKey", {"S": ""})["S"]
 
 

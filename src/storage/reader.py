@@ -20,7 +20,7 @@ from pybase64 import b64decode
 from storage.dynamodb import ATTEMPT_SECONDS, client
 
 _KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
-# What every complete answer has. GetItem answers state it because the request asks for it.
+# Fields of every complete answer. GetItem's has its field because the request asks for it.
 _ALWAYS = {"Query": {"Items", "Count"}, "GetItem": {"ConsumedCapacity"}}
 _ONLY_FOR_BOTO3 = (
     *("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"),
@@ -47,7 +47,8 @@ def reader(fell_back: Callable[[str], None]) -> Any:
 class Reader:
     """Tries each read once. If that fails, boto3's client does the read, with retries.
 
-    Only the function's timeout bounds name resolution, and a head that arrives drop by drop.
+    The deadline does not cover name resolution, or headers that arrive byte by byte: only the
+    function's timeout ends those.
     """
 
     def __init__(self, address: str, region: str, fell_back: Any, snapshot: object) -> None:
