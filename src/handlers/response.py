@@ -157,7 +157,7 @@ def _envelope(
 
 
 def coding_of(accept_encoding: str) -> Coding:
-    """The coding that the client prefers (RFC 9110, section 12.5.3); for equal weights, zstd, then gzip."""
+    """The coding that the client prefers (RFC 9110, section 12.5.3), zstd among equal weights."""
     weights = {}
     for member in accept_encoding.lower().split(","):
         coding, _, weight = member.replace(" ", "").replace("\t", "").partition(";")
@@ -179,4 +179,5 @@ def _too_large(coding: Coding) -> RequestError:
         "The list is too large for one response, or takes too long to read. "
         "Ask for pages with the query parameter limit."
     )
-    return RequestError("response_too_large", detail if coding == "zstd" else "")  # "": the text in PROBLEMS
+    # "" stands for the text in `problems.PROBLEMS`.
+    return RequestError("response_too_large", detail if coding == "zstd" else "")
