@@ -507,13 +507,13 @@ def test_the_export_line_of_serve_leads_every_command_to_its_tables(tmp_path: Pa
         )
         assert result.returncode == 0, result.stderr
         headers = {"x-api-key": json.loads(result.stdout)["key"], "x-workspace-id": "demo-mine"}
-        assert httpx.get(url[1], headers=headers).json() == [DOCUMENTED]
+        assert httpx.get(url[1], headers=headers, timeout=30).json() == [DOCUMENTED]
         subprocess.run(
             ("/bin/sh", "-ec", f"{line[1]}\n{console} delete {erase} --yes"),
             check=True,
             capture_output=True,
         )
-        assert httpx.get(url[1], headers=headers).status_code == 401
+        assert httpx.get(url[1], headers=headers, timeout=30).status_code == 401
     finally:
         server.send_signal(signal.SIGINT)
         server.communicate()

@@ -84,7 +84,7 @@ def delete(
 
 def served(local: server.LocalApi, **query: str) -> list[Any]:
     headers = {"x-api-key": KEYS[0].key, "x-workspace-id": "demo-mine"}
-    response = httpx.get(local.endpoint, headers=headers, params=query)
+    response = httpx.get(local.endpoint, headers=headers, params=query, timeout=30)
     assert response.status_code == 200, response.text
     return list(response.json())
 
