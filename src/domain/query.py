@@ -114,7 +114,7 @@ class ConversationQuery(BaseModel):
 
     @property
     def bounds(self) -> Range:
-        """The range that the first value of a position lies in."""
+        """The time range of the field that the list is sorted by."""
         return self.updated_at if self.by_updated else self.created_at
 
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
 
 app = APIGatewayRestResolver(enable_validation=True)
-# Powertools answers the other three itself unless they are named here.
+# Powertools has handlers of its own for the three besides Exception: these replace them.
 app.exception_handler([Exception, ServiceError, RequestValidationError, ResponseValidationError])(
     to_problem
 )

@@ -47,7 +47,7 @@ def list_conversations(workspace_id: parameters.WorkspaceId) -> Response[str]:
 
     coding = response.coding_of(_header(event, "accept-encoding"))
     if_none_match = _header(event, "if-none-match")
-    # A 304 has no body, so a list may be compared that is too large for the client's coding.
+    # A 304 has no body, so even a list too large for the client's coding can be compared.
     compare_whole = query.limit is None and if_none_match != ""
     page = table().query(
         partition,

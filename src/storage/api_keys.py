@@ -34,13 +34,13 @@ class ApiKeyTable:
         with store_errors():
             request = find_request(self._name, key_hash, consistent=consistent)
             answer = self._client.get_item(**request)
-        # botocore cannot tell a truncated answer from that for an unknown key.
+        # Every complete answer has it. Without it, a truncated one would look like an unknown key.
         if "ConsumedCapacity" not in answer:
             raise StoreUnavailableError("IncompleteAnswer")
         if "Item" not in answer:
             return None
         key = read_item(answer["Item"])
-        if key.key_hash != key_hash:  # a response for another key would be another user
+        if key.key_hash != key_hash:  # else the caller would read as another user
             raise MalformedApiKeyError(key_hash)
         return key
 
