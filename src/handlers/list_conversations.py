@@ -90,7 +90,7 @@ def _address(event: dict[str, Any], next_cursor: str) -> str:
 def _record(page: Page, status: int, size: int, *, whole: bool) -> None:
     metrics.add_metric("ConversationsReturned", MetricUnit.Count, len(page.documents))
     metrics.add_metric("StoreReads", MetricUnit.Count, page.reads)
-    if whole:  # the size of a page says nothing: it is cut to fit
+    if whole:  # a page is shortened to fit, so its size says nothing
         metrics.add_metric("WholeListBytes", MetricUnit.Bytes, size)
     logger.info(
         "listed", status=status, conversations=len(page.documents), bytes=size, reads=page.reads

@@ -17,13 +17,13 @@ _KEY = re.compile(r"[ -~]{1,1024}")  # AWS limit of a sort key: 1,024 bytes
 
 
 def encode(position: Position, partition: Partition, query: ConversationQuery) -> str:
-    """The cursor for what follows a position of the query in the partition.
+    """The cursor of the page that begins after this position, for this partition and query only.
 
     A digest of partition, sort, filters and position exposes cursors that were tampered with or
     belong to another query. It needs no secret: every read stays within the caller's partition.
     """
     question = [_VERSION, partition, position, *(getattr(query, name) for name in _FILTERS)]
-    # Later filters are covered only if used, so that cursors issued before stay valid.
+    # A filter that a later release adds counts only if it is used: else old cursors would end.
     for name, field in type(query).model_fields.items():
         value = getattr(query, name)
         if name not in _FREE.union(_FILTERS, _RANGES) and value != field.default:

@@ -172,7 +172,7 @@ def id_of(sort_key: str) -> str:
 
 
 def updated_key(item: "Item") -> str:
-    """What orders the states of a conversation; empty, and so the oldest, if the item has none."""
+    """The item's `updatedKey`, which is greater for a newer state; "" if it has none."""
     return item.get("updatedKey", {"S": ""})["S"]
 
 

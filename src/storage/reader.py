@@ -113,8 +113,8 @@ class Reader:
 
     def _exchange(self, body: bytes, headers: dict[str, str], deadline: float) -> Any:
         connection, sock = self._connection, self._connection.sock
-        # Leftover bytes would be read as this request's answer. `select` does not see those that TLS
-        # has decrypted already; `pending` does.
+        # Leftover bytes would be read as this request's answer. `select` does not see those that
+        # TLS has decrypted already; `pending` does.
         if sock and (getattr(sock, "pending", int)() or select.select([sock], [], [], 0)[0]):
             connection.close()
         kept = connection.sock is not None
