@@ -51,7 +51,7 @@ differential: $(BIN)/conversations ## Compare the endpoint with a plain-Python m
 	DIFFERENTIAL_DATA_SETS=$(or $(N),2000) DIFFERENTIAL_SEED=$(or $(SEED),$(shell date +%s)0000) \
 		$(BIN)/pytest tests/integration/test_differential.py
 
-simulate: $(BIN)/conversations ## Simulate STEPS=… steps of every actor on a virtual clock, from SEED=…; a failure ends with its shortest steps
+simulate: $(BIN)/conversations ## Simulate STEPS=… steps of every actor on a virtual clock, from SEED=…; a failing run is reduced to the shortest steps that fail
 	@seed=$(or $(SEED),$$(date +%s)); echo "make simulate SEED=$$seed STEPS=$(or $(STEPS),50000)"; \
 	SIMULATION_SEED=$$seed SIMULATION_STEPS=$(or $(STEPS),50000) \
 		$(BIN)/pytest --show-capture=no tests/integration/test_simulation.py -k contract

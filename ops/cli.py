@@ -52,8 +52,8 @@ app = typer.Typer(
     \b
         conversations load --help
 
-    Exit codes: 0 done; 1 failed in whole or in part (for example, records were rejected); 2 wrong
-    use, or no table; 3 nothing matched; 130 interrupted.""",
+    Exit codes: 0 done; 1 declined, or done only in part (for example, records were rejected);
+    2 wrong use, no table, or AWS refused or failed; 3 nothing matched; 130 interrupted.""",
 )
 
 
@@ -146,7 +146,7 @@ def invoke(
             content = json.loads(event.read_bytes())
             function = deployment.function_for(content)
         except (AttributeError, TypeError, ValueError) as error:
-            fail(f"{event} cannot be played: {error}.")
+            fail(f"{event} cannot be run: {error}.")
         with local.demo_data(deployment) as variables:
             answer = runtime.play(content, function, variables)
     print(json.dumps(answer, indent=2, ensure_ascii=False))
@@ -168,7 +168,8 @@ def seed() -> None:
     endpoint = os.environ.get(template.ENDPOINT)
     if not endpoint:
         fail(
-            f"Set {template.ENDPOINT} to the address of a DynamoDB Local: the demo data stays here."
+            f"Set {template.ENDPOINT} to the address of a DynamoDB Local: demo data must not go to "
+            "AWS."
         )
     deployment = template.load()
     with _explained():

@@ -29,7 +29,7 @@ else:
 
 TIMEOUT_SECONDS = 30  # API Gateway's limit, and one second more
 WRONG_PROCESSOR = (
-    " (If it stays: the package may be built for another processor. "
+    " (If this persists, the package may have been built for another processor. "
     "Give `sam build` and `sam deploy` the same ArchitectureAsBuilt.)"
 )
 
@@ -200,8 +200,8 @@ def _tls(client: Client) -> str:
                 if "NO_" in str(error):  # NO_PROTOCOLS_AVAILABLE and the like: this machine's
                     continue
                 takes = False
-        _expect(takes == expected, f"TLS {name}: {'taken' if takes else 'refused'}")
-        taken.append(f"{name} {'taken' if takes else 'refused'}")
+        _expect(takes == expected, f"TLS {name}: {'accepted' if takes else 'refused'}")
+        taken.append(f"{name} {'accepted' if takes else 'refused'}")
     return ", ".join(taken)
 
 
@@ -231,11 +231,11 @@ def _signature(client: Client) -> str:
 
 CHECKS: dict[str, Callable[[Client], str | None]] = {
     "the list comes in pages": _pages,
-    "what a client has already is a 304": _not_modified,
+    "an unchanged page is a 304": _not_modified,
     "the whole list comes, with zstd, or is a 413": _everything,
-    "a list coded for any Accept comes as bytes": _codings,
+    "a compressed list arrives as bytes, for any Accept": _codings,
     "the list by updatedAt takes filters by createdAt": _index,
-    "no key, a malformed and an unknown one are a 401": _no_key,
+    "a missing, malformed or unknown key is a 401": _no_key,
     "a workspace without a grant is a 404": lambda client: client.get(
         {"x-workspace-id": f"none-{uuid4()}"}
     ).refuses(404, "workspace_not_found"),
@@ -278,7 +278,7 @@ def main() -> int:
             result, note = "FAILED", f"{type(error).__name__.lstrip('_')}: {error}"
         passed = 1000 * (time.perf_counter() - start)
         print(f"| {name:54} | {result:6} | {passed:6.0f} | {note} |", flush=True)
-    print("StoreFallbacks on the dashboard says whether reads fell back to boto3, only slower.")
+    print("StoreFallbacks on the dashboard counts reads that fell back to boto3, which is slower.")
     return min(failed, 1)
 
 

@@ -27,7 +27,7 @@ def delete(
         bool, typer.Option("--all-versions", help="With --id: the items with any `createdAt`.")
     ] = False,
     purge: Annotated[
-        bool, typer.Option("--purge", help="Remove items, tombstones too, and leave none.")
+        bool, typer.Option("--purge", help="Remove items and tombstones, and leave no tombstone.")
     ] = False,
     tombstones: Annotated[
         bool, typer.Option("--tombstones", help="With --purge: remove tombstones only.")
@@ -41,18 +41,18 @@ def delete(
     """Delete conversations of a user, after showing which and asking.
 
     Each leaves a tombstone, which tells sync clients (`deleted=include`) about it for 90 days. With
-    `--purge` nothing is left, and sync clients do not notice. Use that before loading the same
-    again, or for the old item of a conversation whose `createdAt` was corrected:
+    `--purge` nothing is left, and sync clients do not notice. Use it before loading the same
+    conversations again, or for the old item of a conversation whose `createdAt` was corrected:
 
         conversations delete --workspace W --user USER --id ID --created-at TIME --purge
 
-    A request for erasure removes the user's API keys first, and then every conversation and
-    tombstone in every workspace, and leaves nothing:
+    `--all-workspaces` erases the user: first the API keys, then every conversation and tombstone
+    in every workspace. Nothing is left:
 
         conversations delete --user USER --all-workspaces
 
-    The table's backups (point-in-time recovery) hold them for up to 35 days more, and so do files
-    that were exported or rejected.
+    The table's backups (point-in-time recovery) keep them for up to 35 more days. Remove exported
+    files and rejects files yourself.
 
     Without `--workspace` and `--user`, `--purge --tombstones` removes all tombstones of the table;
     a rollback to 0.1.0 needs this. Repeat it until it finds none.

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from storage.layout import Item
 
 _AT_ONCE = 1000  # tombstones that wait for a thread
-_UNHEARD = "copies that clients keep by sync will not hear of it."
+_UNNOTICED = "clients that sync will not notice, and will keep their copies."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,15 +57,15 @@ class Deleter:
         typer.echo(_intention(workspace, user, items), err=True)
         if items:
             if purge:
-                warn(_UNHEARD)
+                warn(_UNNOTICED)
             self._confirm()
         if purge and not tombstones:
             table.purge(items)
         else:
             _each(table.purge_tombstone if purge else table.delete, items)
-        what = counted(len(items), "tombstone" if tombstones else "conversation")
-        text = f"{'Purged' if purge else 'Deleted'} {what}."
-        self._report(text, {"conversations": len(items)})
+        kept, gone = _count(items)
+        text = f"{'Purged' if purge else 'Deleted'} {_counted(items)}."
+        self._report(text, {"conversations": kept, "tombstones": gone})
 
     def erase(self, user: str) -> None:
         """Remove everything of a user in every workspace, without leaving tombstones."""
@@ -79,7 +79,7 @@ class Deleter:
         for workspace, count in sorted(counts.items()):
             typer.echo(f"{counted(count, 'item')} in workspace {workspace}", err=True)
         if keys or counts:
-            warn(_UNHEARD)
+            warn(_UNNOTICED)
             self._confirm()
         for key in keys:  # first, so that nobody can read the rest any more
             self.tables.api_keys.delete(key.key_hash)
@@ -95,7 +95,10 @@ class Deleter:
     def purge_all_tombstones(self) -> None:
         """Remove the tombstones of all users in all workspaces."""
         found = filter(layout.is_deleted, scan(self.tables, layout.STATES, self.read_units))
-        warn("removes all tombstones: copies that miss a deletion must list everything again.")
+        warn(
+            "this removes all tombstones: clients that have not synced a deletion yet must list "
+            "everything again."
+        )
         self._confirm()
         count = 0
         while batch := [*islice(found, _AT_ONCE)]:
@@ -109,8 +112,8 @@ class Deleter:
                 return
         except typer.Abort:
             typer.echo(err=True)
-            fail("Nobody answered, so nothing is deleted.", "--yes answers.")
-        typer.echo("Nothing is deleted.", err=True)
+            fail("Nobody confirmed, so nothing was deleted.", "use --yes to skip the question.")
+        typer.echo("Nothing was deleted.", err=True)
         raise typer.Exit(1)
 
     def _report(self, text: str, counts: dict[str, int]) -> None:
@@ -162,12 +165,20 @@ def _created_at(item: "Item") -> str:
     return layout.key_values(item)[1].partition("#")[0]
 
 
+def _count(items: Sequence["Item"]) -> tuple[int, int]:
+    """How many items are conversations, and how many are tombstones."""
+    tombstones = sum(map(layout.is_deleted, items))
+    return len(items) - tombstones, tombstones
+
+
+def _counted(items: Sequence["Item"]) -> str:
+    conversations, tombstones = _count(items)
+    nouns = [counted(conversations, "conversation")] if conversations or not tombstones else []
+    return " and ".join(nouns + ([counted(tombstones, "tombstone")] if tombstones else []))
+
+
 def _intention(workspace: str, user: str, items: Sequence["Item"]) -> str:
-    gone = sum(map(layout.is_deleted, items))
-    text = counted(len(items) - gone, "conversation")
-    if gone:
-        text += f" and {counted(gone, 'tombstone')}"
-    text += f" of user {user} in workspace {workspace}"
+    text = f"{_counted(items)} of user {user} in workspace {workspace}"
     if items:
         text += f", created from {_created_at(items[0])[:10]} to {_created_at(items[-1])[:10]}"
     return text

@@ -69,7 +69,8 @@ def export(
         written += 1
     sys.stdout.buffer.flush()
     if literal:
-        warn(f"{literal:,} of them hold names that begin with $: load with --plain.")
+        names = f"{counted(literal, 'conversation')} with names that begin with $"
+        warn(f"the export holds {names}: load it with --plain.")
     if not written and not damaged:
         fail(
             f"No conversation{f' of user {user}' if user else ''} is stored in "

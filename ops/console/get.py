@@ -32,11 +32,11 @@ def get(
 
         conversations get --workspace my-workspace --user USER limit=10 sort=-updatedAt
 
-    Exit codes: 0 shown, 1 the endpoint answers with an error, 2 wrong use or no table.
+    Exit codes: 0 shown, 1 the endpoint returned an error, 2 wrong use or no table.
     """
     pairs = [argument.partition("=") for argument in query or ()]
     if not all(equals for _, equals, _ in pairs):
-        fail("A query parameter looks like limit=10.", "the reference has them all.")
+        fail("Say query parameters as NAME=VALUE, such as limit=10.", "the reference lists them.")
     parameters = urlencode([(name, value) for name, _, value in pairs])
     status, headers, body = _answer(tables, workspace, user, parameters)
     if status != HTTPStatus.OK:

@@ -234,7 +234,7 @@ def _show_once(key: str, issued: ApiKey, tables: Tables, *, as_json: bool) -> No
     workspace = min(issued.workspace_ids)
     print(f"""{key}
 
-Keep it now: it is stored as a hash only, and not shown again.
+Save it now: only its hash is stored, and it is not shown again.
 {_line(issued)}
 
 Try it

@@ -23,7 +23,7 @@ def load(
     ],
     workspace: Annotated[str | None, WORKSPACE] = None,
     overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace what is stored, even by something older.")
+        bool, typer.Option("--overwrite", help="Replace what is stored, even with an older state.")
     ] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Check the files only. Needs no table.")
@@ -41,10 +41,11 @@ def load(
 ) -> None:
     """Load conversations from files into a workspace.
 
-    Takes what mongoexport writes: JSON lines or `--jsonArray`, Extended JSON canonical or relaxed,
-    pretty or not; plain JSON as well, and all of it with gzip. In JSON lines, a line is one record;
-    a damaged one, or one with several objects, is rejected. An array or a pretty file is read up to
-    its first damage, and the summary says where that is. From MongoDB to a first answer:
+    Takes what mongoexport writes: JSON lines or `--jsonArray`, canonical or relaxed Extended JSON,
+    pretty or not. Takes plain JSON too, and any file may be gzipped. In JSON lines, a line is one
+    record; a damaged one, or one with several objects, is rejected. An array or a pretty file is
+    read up to the first damaged record, and the summary says where that is. From MongoDB to a first
+    response:
 
         mongoexport --uri URI --collection conversations --out conversations.json
         conversations load conversations.json --workspace my-workspace --dry-run

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 _SHOWN_REASONS = 3
 _VARIABLE = re.compile(r"(?<=The conversation ).+(?= takes)|\d[\d,]*")  # in a reject's reason
-_GO_ON = "The same command goes on from here."
+_GO_ON = "Run the same command again to continue."
 _WITH_WORKSPACE = {"workspaceId", "conversation"}  # the names of a line of `export --all`
 _NAMES = frozenset(known.alias or name for name, known in Conversation.model_fields.items())
 _CUSTOMER_NAMES = frozenset(Customer.model_fields)
@@ -109,9 +109,9 @@ class Loader:
             return self.workspace_id, value
         named, conversation = value["workspaceId"], value["conversation"]
         if self.workspace_id not in (None, named):
-            raise UnloadableError("it is of another workspace than --workspace")
+            raise UnloadableError("it belongs to another workspace than --workspace names")
         if not isinstance(conversation, dict):
-            raise UnloadableError("conversation is no JSON object")
+            raise UnloadableError("conversation is not a JSON object")
         try:
             return require_id(named, WORKSPACE_ID), conversation
         except (TypeError, ValueError):
@@ -165,7 +165,7 @@ def load(
                 summary.problem = f"Stopped, as --strict asks, at {error}"
             except StoreError as error:
                 message, hint = explain(error, tables)
-                summary.problem, code = f"{message} {hint.capitalize()} {_GO_ON}", 2
+                summary.problem, code = f"{message} {hint[:1].upper()}{hint[1:]} {_GO_ON}", 2
             except OSError as error:
                 summary.problem, code = f"{error.filename or path}: {error.strerror}.", 2
             except KeyboardInterrupt:

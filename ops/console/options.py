@@ -167,8 +167,8 @@ class Tables:
         variable = option.replace("-", "_").upper()
         self.last_named = given or fail(
             "Which table?",
-            f"say --stack NAME or --{option} NAME, or set {variable}. For a try on this machine, "
-            "`conversations serve` prints the line that sets it.",
+            f"say --stack NAME or --{option} NAME, or set {variable}. To try it on this machine, "
+            "paste the line that `conversations serve` prints.",
         )
         return self.last_named
 
@@ -204,7 +204,11 @@ def with_tables(command: Callable[..., None]) -> Callable[..., None]:
 def print_rows(
     rows: Sequence[Mapping[str, object]], *, as_json: bool, colours: Sequence[str | None] = ()
 ) -> None:
-    """Print rows, which have the same names, as JSON or as a table with a line in each colour."""
+    """Print rows that have the same columns, as JSON or as a table.
+
+    Args:
+        colours: the colour of each row of the table.
+    """
     if as_json:
         print(json.dumps(rows, indent=2))
     elif rows:

@@ -93,7 +93,7 @@ def read(stream: BufferedIOBase) -> Iterator[Record]:
         first += stream.readline(MAX_RECORD_BYTES + 1 - len(first))
     if _BINARY.match(first):
         raise UnreadableFileError(
-            "it is no UTF-8 text. Take what mongoexport writes; mongodump's needs bsondump first"
+            "it is not UTF-8 text. Use mongoexport, or convert mongodump's output with bsondump"
         )
     head = [first]
     if _is_beginning(first):
@@ -110,15 +110,15 @@ def _text_only(texts: Iterable[tuple[int, bytes]]) -> Iterator[Record]:
     """The records in texts, up to one that cannot be text."""
     for line, text in texts:
         if _BINARY.match(text):
-            raise UnreadableFileError(f"from line {line} on it is no text")
+            raise UnreadableFileError(f"it is not text from line {line} on")
         if text := text.strip():
             yield _parsed(line, text)
 
 
 def _start(stream: BufferedIOBase) -> tuple[int, int, bytes]:
-    """The first line that is not blank, or its first chunk, after its number and the bytes before.
+    """The number of the first line that is not blank, the bytes before it, and its first chunk.
 
-    A byte order mark is one of these bytes.
+    The bytes before it include a byte order mark.
     """
     line = stream.readline(_CHUNK)
     first = line.removeprefix(BOM_UTF8)
@@ -137,7 +137,7 @@ def _is_beginning(line: bytes) -> bool:
 
 
 def _lines(head: list[bytes], stream: BufferedIOBase) -> Iterator[bytes]:
-    """The lines of head and stream; of one that is too long, just enough to show it."""
+    """The lines of head and stream. One that is too long is cut to one byte over the limit."""
     for line in chain(head, iter(partial(stream.readline, MAX_RECORD_BYTES + 1), b"")):
         yield line
         rest = line[MAX_RECORD_BYTES:]
@@ -259,9 +259,9 @@ def _parsed(line: int, text: bytes) -> Record:
     try:
         value = from_json(text, allow_inf_nan=False)
     except ValueError as error:
-        return Record(line, text, None, f"no JSON: {_in_file(str(error), line)}")
+        return Record(line, text, None, f"not JSON: {_in_file(str(error), line)}")
     if not isinstance(value, dict):
-        return Record(line, text, None, "no JSON object")
+        return Record(line, text, None, "not a JSON object")
     return Record(line, text, value)
 
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 ReadUnits = Annotated[
     int,
-    typer.Option("--read-units", metavar="N", min=1, help="The most read units per second."),
+    typer.Option("--read-units", metavar="N", min=1, help="Maximum read units per second."),
 ]
 _DOLLARS_A_UNIT = 0.125e-6  # on demand, us-east-1
 _CENT = 0.01
@@ -46,8 +46,8 @@ def scan(
     items, units = table.scan_cost()
     dollars = units * _DOLLARS_A_UNIT
     typer.echo(
-        f"This reads the whole table, by a count of DynamoDB that is up to six hours old: "
-        f"{counted(items, 'item')}, {counted(units, 'read unit')}, "
+        f"This reads the whole table: about {counted(items, 'item')} (DynamoDB's count, up to six "
+        f"hours old), {counted(units, 'read unit')}, "
         f"{f'{dollars:,.2f}' if dollars >= _CENT else 'less than 0.01'} USD, "
         f"{timedelta(seconds=ceil(units / read_units))} at {read_units:,} units a second.",
         err=True,
@@ -117,10 +117,10 @@ def _print_counts(tables: Tables, read_units: int, *, by: str, other: str, as_js
 @with_tables
 def find(
     customer: Annotated[
-        str, typer.Option(metavar="EMAIL|PHONE", help="The email address or telephone number.")
+        str, typer.Option(metavar="EMAIL|PHONE", help="The email address or phone number.")
     ],
     ids: Annotated[
-        bool, typer.Option("--ids", help="Print arguments of `delete`, a line for each user.")
+        bool, typer.Option("--ids", help="Print lines of arguments for `delete`.")
     ] = False,
     read_units: ReadUnits = 1000,
     as_json: Json = False,
@@ -169,7 +169,7 @@ def find(
 
 
 def _contact(text: str) -> str:
-    """The form of an email address or telephone number for comparison."""
+    """The form of an email address or phone number for comparison."""
     if "@" in text:
         return text.strip().casefold()
     return "".join(filter(str.isdecimal, text))

@@ -31,11 +31,11 @@ class Summary:
 
     Attributes:
         late: how many of those loaded are older than what sync clients look at again.
-        skipped: of which the same or a newer state was stored already.
-        deleted: which have been deleted since.
+        skipped: how many were stored already, in the same or a newer state.
+        deleted: how many have been deleted since.
         rejects: the file that holds the rejected ones; `None` if there are none.
         reasons: how often each reason of a reject occurred, whatever its numbers and ids were.
-        left_out: how often each field was left out that conversations do not have.
+        left_out: how often each field was dropped that conversations do not have.
         problem: why the rest of the file could not be read or stored; empty if it could.
     """
 
@@ -70,7 +70,8 @@ class Summary:
 class Writer:
     """Writes items in batches, by many threads. The end of its `with` block waits for them.
 
-    Two items of one key are never under way at once, so that the later one meets the earlier.
+    Two items with the same key are never written at the same time, so that the later one is
+    compared with the earlier.
     """
 
     def __init__(self, write: Write | None, summary: Summary) -> None:

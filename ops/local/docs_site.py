@@ -77,7 +77,7 @@ def answer(request: Request) -> Response | None:
     """The documentation at the request's path, or `None`."""
     if request.method not in ("GET", "HEAD"):
         return None
-    # The first server and the examples are this one, whatever the port.
+    # Point the first server and the examples at this server, whatever its port.
     here = f"{LOCAL.rpartition(':')[0]}:{request.port}".encode()
     if request.path == "/docs":
         page = _PAGE.replace("CONFIGURATION", json.dumps(_CONFIGURATION)).encode()

@@ -62,9 +62,7 @@ def given(endpoint: str) -> Variables:
     if not host:
         raise UnusableEndpointError(f"{ENDPOINT} must be an address such as http://127.0.0.1:8000.")
     if host.endswith(_AWS_DOMAINS):
-        raise UnusableEndpointError(
-            f"{ENDPOINT} leads to AWS: the demo data stays on this machine."
-        )
+        raise UnusableEndpointError(f"{ENDPOINT} leads to AWS, where demo data must not go.")
     absent = {
         name: value
         for name, value in (_CREDENTIALS | {"AWS_DEFAULT_REGION": REGION}).items()
@@ -116,7 +114,7 @@ def _put_demo_data(dynamodb: "DynamoDBClient", names: Mapping[str, str]) -> None
 @contextmanager
 def embedded(port: int = 0) -> Iterator[Variables]:
     """Run an embedded DynamoDB without tables; yield the variables that direct boto3 to it."""
-    # Imported here because it takes a second, which other commands need not wait.
+    # Imported here because it takes a second, and other commands should not have to wait.
     from moto.backends import get_backend
     from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
     from werkzeug.serving import make_server

@@ -164,7 +164,7 @@ class _RequestHandler(BaseHTTPRequestHandler):
     def _refuse(self, kind: str) -> None:
         """Answer an unreadable request and close the connection: what follows is unreadable too."""
         self.close_connection = True
-        self.request_version = self.protocol_version  # else no headers where there was no version
+        self.request_version = self.protocol_version  # without a version, no headers would be sent
         response = self.server.gateway.refuse(kind)
         self._send(response)
         _log("(malformed)", response, 0)
@@ -196,7 +196,7 @@ def _log(request: str, response: Response, seconds: float) -> None:
         status += " " + json.loads(response.body)["error"]["code"]
     shown = quote(_KEY.sub("tk_...", request), safe=string.punctuation + " ")
     time_of_day = typer.style(time.strftime("%H:%M:%S"), dim=True)
-    request_id = headers.get("x-request-id")  # not of the reference
+    request_id = headers.get("x-request-id")  # the reference pages have none
     last = " " + typer.style(request_id, dim=True) if request_id else ""
     notice(f"{time_of_day} {shown} {status} {1000 * seconds:.0f} ms{last}")
 
@@ -205,7 +205,7 @@ def banner(api: LocalApi, port: int = 0) -> str:
     """The text that tells a developer how to use the API.
 
     Args:
-        api: it runs.
+        api: the running API.
         port: the requested port.
     """
     first, second = demo.KEYS
@@ -233,10 +233,10 @@ Try it
 demo holds the documented conversation, demo-busy {demo.BUSY_COUNT} varied ones,
 and demo-mine none: it is for your own.
 
-In a second terminal, this line leads the command `conversations` to these tables:
+In a second terminal, this line points the command `conversations` at these tables:
   export PATH={commands}:"$PATH" {line}
 
-Edits of src/ are picked up, breakpoint() opens a prompt here. Ctrl-C stops it.
+Edits in src/ take effect at once, and breakpoint() opens a prompt here. Ctrl-C stops the API.
 """
 
 

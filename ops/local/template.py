@@ -95,15 +95,13 @@ class Template:
         """The function that API Gateway would send the event to.
 
         Raises:
-            ValueError: it is neither an event of a route nor of the authorizer.
+            ValueError: it is not an event for a route or the authorizer.
         """
         if event.get("type") == "REQUEST":
             return self.functions[self.api.authorizer.function]
         route = (event.get("httpMethod", ""), event.get("resource", ""))
         if route not in self.api.routes:
-            raise ValueError(
-                "it is neither an event of a route nor of the authorizer of template.yaml"
-            )
+            raise ValueError("it is not an event for a route or the authorizer of template.yaml")
         return self.functions[self.api.routes[route]]
 
 

@@ -1,7 +1,7 @@
 """The functions' package: `python3 ops/package/build.py arm64 FOLDER`, as `sam build` calls it.
 
-It contains only what the functions need, compiled. Standard library only, for
-any Python 3.
+The package contains only what the functions need, compiled. This script uses
+only the standard library, and starts in any Python 3.
 """
 
 import ast
@@ -162,7 +162,7 @@ def _without_texts(value: object) -> object:
 
 
 def _make_lazy(module: Path, digest: str) -> None:
-    """Rewrite a module so that it imports what it only re-exports on demand (PEP 562).
+    """Rewrite a module so that what it only re-exports is imported on demand (PEP 562).
 
     Raises:
         SystemExit: it is not the file with this SHA-256.
@@ -223,7 +223,7 @@ def main() -> None:
         build(sys.argv[1], Path(sys.argv[2]))
     elif _STARTED in os.environ:  # only once, so that a broken Python cannot cause a loop
         raise SystemExit(
-            f"{sys.executable} is not a Python {RUNTIME} with pip outside an environment."
+            f"{sys.executable} is not a Python {RUNTIME} with pip, outside a virtual environment."
         )
     else:
         python = runtime_python()

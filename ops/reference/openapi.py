@@ -157,7 +157,7 @@ def _plain(node: Any) -> Any:
             return {
                 key: _plain(value)
                 for key, value in node.items()
-                # A title repeats a name. The default of what may be absent is not a value.
+                # Titles repeat names. These defaults only mark a field as optional.
                 if not (key == "title" and isinstance(value, str))
                 and not (key == "default" and value in ("", None))
             }

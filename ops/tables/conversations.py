@@ -177,7 +177,7 @@ class StoredConversations(ReadConversations):
                 ConsistentRead=True,
                 ReturnConsumedCapacity="TOTAL",
             )
-        if "ConsumedCapacity" not in answer:  # cut off on the way, and perhaps not missing at all
+        if "ConsumedCapacity" not in answer:  # truncated: the item may exist
             raise StoreUnavailableError("IncompleteAnswer")
         if "Item" not in answer or layout.is_deleted(answer["Item"]):
             return
@@ -225,7 +225,7 @@ class StoredConversations(ReadConversations):
         def write() -> "Sequence[WriteRequestOutputTypeDef]":
             with store_errors():
                 answer = self._client.batch_write_item(RequestItems={self._name: left})
-            if "UnprocessedItems" not in answer:  # an answer cut off on the way raises nothing
+            if "UnprocessedItems" not in answer:  # botocore does not report a truncated response
                 raise StoreUnavailableError("IncompleteAnswer")
             unprocessed = answer["UnprocessedItems"].get(self._name, [])
             if len(unprocessed) == len(left):

@@ -35,8 +35,8 @@ class ReadConversations:
 
     Retries while DynamoDB throttles or cannot be reached. The client should make only one attempt
     per call, because the pauses are made here. Every method raises `StoreError` if DynamoDB
-    refuses, if it keeps failing for five minutes, or if a method would have to wait after `stop`
-    is set.
+    refuses, if it keeps failing for five minutes (`check`: ten seconds), or if a method would have
+    to wait after `stop` is set.
     """
 
     def __init__(
@@ -133,7 +133,7 @@ class ReadConversations:
         def page() -> "_Answer":
             with store_errors():
                 answer = read(start)
-            if "Items" not in answer:  # an answer cut off on the way raises nothing
+            if "Items" not in answer:  # botocore does not report a truncated response
                 raise StoreUnavailableError("IncompleteAnswer")
             return answer
 

@@ -70,8 +70,10 @@ class ConversationQuery(BaseModel):
         description="Where the page begins: opaque, from the previous page's `Link` header. "
         "Valid for the same user, workspace, filters and sort; `limit` and `messages` may change.",
     )
-    agent_id: _Id = Field(default=None, description="Only conversations of exactly this agent.")
-    pathway_id: _Id = Field(default=None, description="Only conversations of exactly this pathway.")
+    agent_id: _Id = Field(default=None, description="Only conversations with this exact agent id.")
+    pathway_id: _Id = Field(
+        default=None, description="Only conversations with this exact pathway id."
+    )
     created_at_ge: _Instant = Field(
         default=None, description="Only conversations created at this time or later."
     )
@@ -84,17 +86,17 @@ class ConversationQuery(BaseModel):
     updated_at_lt: _Instant = Field(
         default=None, description="Only conversations updated before this time."
     )
-    sort: Annotated[Sort, Rule("one of -createdAt, createdAt, -updatedAt and updatedAt")] = Field(
+    sort: Annotated[Sort, Rule("-createdAt, createdAt, -updatedAt or updatedAt")] = Field(
         default="-createdAt",
-        description="The order: `-createdAt` lists the newest first, `-updatedAt` the last updated "
-        "first, as an inbox does. Use `updatedAt` for sync.",
+        description="The order: `-createdAt` lists the newest first, `-updatedAt` the most "
+        "recently updated first, as an inbox does. Use `updatedAt` for sync.",
     )
-    messages: Annotated[Messages, Rule("one of all, last and none")] = Field(
+    messages: Annotated[Messages, Rule("all, last or none")] = Field(
         default="all",
         description="Which messages each conversation has: `all`, only the `last`, or `none` "
         "(an empty array).",
     )
-    deleted: Annotated[Deleted, Rule("one of exclude and include")] = Field(
+    deleted: Annotated[Deleted, Rule("exclude or include")] = Field(
         default="exclude",
         description="Whether to list deleted conversations too, as tombstones. For sync.",
     )

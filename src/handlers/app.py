@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
 
 app = APIGatewayRestResolver(enable_validation=True)
-# Powertools has handlers of its own for the three besides Exception: these replace them.
+# Powertools has its own handlers for the last three. `to_problem` replaces them.
 app.exception_handler([Exception, ServiceError, RequestValidationError, ResponseValidationError])(
     to_problem
 )

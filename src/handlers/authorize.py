@@ -28,7 +28,7 @@ def table() -> ApiKeyTable:
     correlation_id_path="requestContext.requestId", clear_state=True, log_event=False
 )
 def handler(event: dict[str, Any], _context: "LambdaContext") -> dict[str, Any]:
-    """Answer API Gateway's REQUEST authorizer with an IAM policy, and the caller as context.
+    """Answer API Gateway's REQUEST authorizer event with an IAM policy, and the caller as context.
 
     Raises:
         StoreError: DynamoDB fails; API Gateway then answers with AUTHORIZER_FAILURE.

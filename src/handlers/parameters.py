@@ -65,11 +65,8 @@ def _wrong(name: str, said: str) -> RequestError:
 def _unknown(name: str) -> RequestError:
     # A longer name could be a key or a cursor sent without its parameter's name.
     is_short = re.fullmatch(r"[\w.\[\]-]{1,24}", name)
-    shown = name if is_short else "with the name that was sent"
-    listed = ", ".join(_RULES)
-    return RequestError(
-        "unknown_parameter", f"There is no query parameter {shown}; there are {listed}."
-    )
+    what = f"There is no query parameter {name}" if is_short else "A query parameter is unknown"
+    return RequestError("unknown_parameter", f"{what}. Use only {', '.join(_RULES)}.")
 
 
 def require_one_api_key(event: Mapping[str, Any]) -> None:

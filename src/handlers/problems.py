@@ -71,7 +71,7 @@ PROBLEMS = {
     ),
     "unknown_parameter": Problem(
         400,
-        f"There is no query parameter agentID; there are {', '.join(rules())}.",
+        f"There is no query parameter agentID. Use only {', '.join(rules())}.",
         when="The request carries a query parameter that does not exist.",
         what_to_do="Check the spelling, including upper and lower case. "
         "Unknown parameters are errors, so that a mistyped filter never returns everything.",

@@ -23,7 +23,7 @@ def encode(position: Position, partition: Partition, query: ConversationQuery) -
     belong to another query. It needs no secret: every read stays within the caller's partition.
     """
     question = [_VERSION, partition, position, *(getattr(query, name) for name in _FILTERS)]
-    # A filter that a later release adds counts only if it is used: else old cursors would end.
+    # A filter added in a later release counts only if used, so that old cursors stay valid.
     for name, field in type(query).model_fields.items():
         value = getattr(query, name)
         if name not in _FREE.union(_FILTERS, _RANGES) and value != field.default:

@@ -261,7 +261,7 @@ def test_ctrl_c_finishes_what_is_under_way_and_says_so(tmp_path: Path, workspace
     assert process.returncode == 130
     loaded = int(re.search(r"loaded +(\d+)", said)[1])  # type: ignore[index]
     assert loaded == len(export(workspace)) >= 50
-    assert "Interrupted. The same command goes on from here." in complained
+    assert "Interrupted. Run the same command again to continue." in complained
     assert "Traceback" not in complained
     result = CliRunner().invoke(app, command[1:], input=lines)
     assert result.exit_code == 0
@@ -278,7 +278,7 @@ def test_when_dynamodb_goes_away_it_stops_and_says_what_it_did(
         result = CliRunner().invoke(app, ["load", str(path), "--workspace", workspace])
     assert result.exit_code == 2
     assert re.search(r"loaded +0\n", result.stdout)
-    assert "The same command goes on from here." in result.stderr
+    assert "Run the same command again to continue." in result.stderr
     assert export(workspace) == []
 
 

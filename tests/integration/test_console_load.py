@@ -304,23 +304,23 @@ def random_text(length: int) -> str:
 
 MESSAGE = DOCUMENTED["messages"][0]
 BROKEN: dict[str, tuple[str, str]] = {  # name: what stands in the line, and the reason
-    "cut off": (lines(DOCUMENTED)[:200], "no JSON: EOF"),
-    "no brace": (lines(DOCUMENTED)[:-2], "no JSON: EOF"),
-    "brace too many": (lines(DOCUMENTED)[:-1] + "}", "no JSON: trailing"),
-    "no JSON at all": ("hello", "no JSON: expected value"),
-    "comment": ("// hello", "no JSON"),
-    "hash": ("# hello", "no JSON"),
-    "number": ("17", "no JSON object"),
-    "null": ("null", "no JSON object"),
-    "text": ('"text"', "no JSON object"),
-    "single quotes": ("{'_id': 1}", "no JSON: key must be a string"),
-    "trailing comma": (lines(DOCUMENTED)[:-2] + ",}", "no JSON: trailing comma"),
-    "NaN": (lines(conversation(messages=[{**MESSAGE, "x": float("nan")}])), "no JSON"),
-    "control character": ('{"_id": "a\tb"}', "no JSON: control character"),
-    "lone surrogate": ('{"_id": "\\ud800"}', "no JSON: .*surrogate|no JSON: .*hex escape"),
-    "deep": ('{"a":' * 300, "no JSON"),
-    "mongo shell": ('{"_id": ObjectId("675c8e368824aa5f130b94d6")}', "no JSON"),
-    "csv": ("_id,userId,pathwayId", "no JSON"),
+    "cut off": (lines(DOCUMENTED)[:200], "not JSON: EOF"),
+    "no brace": (lines(DOCUMENTED)[:-2], "not JSON: EOF"),
+    "brace too many": (lines(DOCUMENTED)[:-1] + "}", "not JSON: trailing"),
+    "no JSON at all": ("hello", "not JSON: expected value"),
+    "comment": ("// hello", "not JSON"),
+    "hash": ("# hello", "not JSON"),
+    "number": ("17", "not a JSON object"),
+    "null": ("null", "not a JSON object"),
+    "text": ('"text"', "not a JSON object"),
+    "single quotes": ("{'_id': 1}", "not JSON: key must be a string"),
+    "trailing comma": (lines(DOCUMENTED)[:-2] + ",}", "not JSON: trailing comma"),
+    "NaN": (lines(conversation(messages=[{**MESSAGE, "x": float("nan")}])), "not JSON"),
+    "control character": ('{"_id": "a\tb"}', "not JSON: control character"),
+    "lone surrogate": ('{"_id": "\\ud800"}', "not JSON: .*surrogate|not JSON: .*hex escape"),
+    "deep": ('{"a":' * 300, "not JSON"),
+    "mongo shell": ('{"_id": ObjectId("675c8e368824aa5f130b94d6")}', "not JSON"),
+    "csv": ("_id,userId,pathwayId", "not JSON"),
     **{
         f"no {name}": (
             lines({k: v for k, v in DOCUMENTED.items() if k != name}),
@@ -526,7 +526,10 @@ def test_plain_takes_extended_json_literally(api: Api, file: Callable[..., Path]
     load(file(conversation(messages=[{**MESSAGE, "x": extra}])), "--plain")
     assert api.get().json[0]["messages"][0]["x"] == extra
     exported = run("export", "--workspace", "demo")
-    assert "1 of them hold names that begin with $: load with --plain." in exported.stderr
+    assert (
+        "the export holds 1 conversation with names that begin with $: load it with --plain."
+        in exported.stderr
+    )
 
 
 def test_progress_in_a_log_is_a_line_from_time_to_time(
@@ -610,7 +613,7 @@ def test_a_file_that_is_no_text_after_the_first_records_is_refused_not_rejected(
     path.write_bytes(lines(DOCUMENTED, conversation(id="2")).encode() + rest)
     summary = load(path, code=1)
     assert counts(summary) == (2, 0, 0)
-    assert summary["problem"] == "The rest cannot be read: from line 3 on it is no text."
+    assert summary["problem"] == "The rest cannot be read: it is not text from line 3 on."
 
 
 def test_the_three_commonest_reasons_are_shown(file: Callable[..., Path]) -> None:
@@ -628,7 +631,7 @@ def test_the_three_commonest_reasons_are_shown(file: Callable[..., Path]) -> Non
     assert "and 3 other reasons\n" in result.stdout
     (summary,) = json.loads(run("load", path, "--workspace", "demo", "--json").stdout)["files"]
     assert sum(summary["reasons"].values()) == 13
-    assert summary["reasons"]["no JSON: EOF while parsing an object at line … column …"] == 2
+    assert summary["reasons"]["not JSON: EOF while parsing an object at line … column …"] == 2
 
 
 def test_a_single_record_is_not_called_records(file: Callable[..., Path]) -> None:
@@ -658,7 +661,7 @@ def test_a_line_that_names_another_workspace_is_rejected(
     path = file(addressed("demo", id="1"), addressed("other", id="2"), conversation(id="3"))
     summary = load(path, code=1)
     assert counts(summary) == (2, 0, 1)
-    assert summary["reasons"] == {"it is of another workspace than --workspace": 1}
+    assert summary["reasons"] == {"it belongs to another workspace than --workspace names": 1}
     assert sorted(api.get().ids) == ["1", "3"]
 
 
@@ -669,7 +672,7 @@ def test_a_line_whose_workspace_is_malformed_is_rejected(file: Callable[..., Pat
     assert counts(summary) == (1, 0, 3)
     assert summary["reasons"] == {
         "workspaceId is malformed": 2,
-        "conversation is no JSON object": 1,
+        "conversation is not a JSON object": 1,
     }
 
 

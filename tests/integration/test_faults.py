@@ -102,7 +102,7 @@ def test_a_fault_gives_the_whole_list_or_a_problem_in_time(
         assert cell.fault == "a slow drip, 4 KB a second"
         assert cell.duration == "persistently"
         return
-    expected = 500 if cell.fault == "request called invalid" else 503
+    expected = 500 if cell.fault == "request rejected as invalid" else 503
     if cell.place == "API key":
         assert answer.seconds < AUTHORIZER_SECONDS
         assert answer.status in (200, 503), answer  # never a 401
@@ -117,7 +117,7 @@ def test_a_fault_gives_the_whole_list_or_a_problem_in_time(
         assert len(answer.body) < 1000
 
 
-FATAL = {"access denied", "request called invalid"}  # may be asked again, need not
+FATAL = {"access denied", "request rejected as invalid"}  # may be asked again, need not
 
 
 @pytest.mark.parametrize("fault", sorted(FAULTS.keys() - FATAL))

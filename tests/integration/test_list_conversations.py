@@ -476,7 +476,7 @@ def test_a_range_includes_its_beginning_and_not_its_end(api: Api, table: Convers
 def test_a_key_in_place_of_a_parameter_is_not_repeated(api: Api) -> None:
     key = "tk_DemoKeyOfTheDocumentedUser4IfRzy"
     detail = assert_problem(api.get(**only(key, "")), 400, "unknown_parameter")
-    assert detail.startswith("There is no query parameter with the name that was sent; there are ")
+    assert detail.startswith("A query parameter is unknown. Use only ")
     assert key not in detail
 
 

@@ -215,7 +215,7 @@ def test_the_build_starts_another_python_once_only(environment: str, tmp_path: P
         text=True,
         timeout=60,
     )
-    message = f"{environment} is not a Python 3.13 with pip outside an environment.\n"
+    message = f"{environment} is not a Python 3.13 with pip, outside a virtual environment.\n"
     assert (result.returncode, result.stderr) == (1, message)
 
 

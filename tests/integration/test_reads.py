@@ -107,7 +107,7 @@ def damaged(body: bytes) -> Sent:
 FAULTS: dict[str, tuple[Fault, str]] = {  # and the reason that is logged
     "killed": (broken("reset"), "ConnectionResetError"),
     "truncated": (broken("closed"), "TruncatedAnswer"),
-    "truncated, as if it were all": (
+    "truncated, its length adjusted": (
         lambda body: Sent(whole(body[: len(body) // 2]).content),
         "JSONDecodeError",
     ),
@@ -150,7 +150,7 @@ def test_a_read_that_keeps_failing_is_a_failure_and_never_data(
     read, _ = READS[operation]
     dynamodb.faults = [FAULTS[fault][0]] * 3
     assert read() is None
-    # botocore takes a body that is cut off, as if it were all, for an empty answer.
+    # botocore cannot tell a truncated body with an adjusted length from an empty response.
     attempts = 1 if "as if" in fault else 2
     assert dynamodb.by == ["reader", *["boto3"] * attempts]
 

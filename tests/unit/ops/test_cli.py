@@ -143,4 +143,4 @@ def test_demo_data_goes_to_a_dynamodb_on_this_machine_only(
 def test_a_file_that_holds_no_event_is_named(tmp_path: Path, content: str) -> None:
     event = tmp_path / "event.json"
     event.write_text(content)
-    assert f"{event} cannot be played" in complaint(run("invoke", str(event)))
+    assert f"{event} cannot be run" in complaint(run("invoke", str(event)))

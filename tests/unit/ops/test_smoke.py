@@ -120,7 +120,7 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return file
 
 
-def test_it_sees_that_only_tls_1_3_and_1_2_with_forward_secrecy_are_taken(
+def test_it_sees_that_only_tls_1_3_and_1_2_with_forward_secrecy_are_accepted(
     certificate: Path,
 ) -> None:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -129,13 +129,13 @@ def test_it_sees_that_only_tls_1_3_and_1_2_with_forward_secrecy_are_taken(
     with serving(200, context) as url:
         seen = smoke.CHECKS["TLS 1.3, or 1.2 with forward secrecy"](smoke.Client(url, "", ""))
     assert seen
-    assert seen.startswith("1.3 taken, 1.2 taken, 1.2 without forward secrecy refused")
+    assert seen.startswith("1.3 accepted, 1.2 accepted, 1.2 without forward secrecy refused")
 
 
 @pytest.mark.parametrize(
     ("ciphers", "highest", "complaint"),
     [
-        ("ECDHE+AESGCM:kRSA", ssl.TLSVersion.TLSv1_3, "without forward secrecy: taken"),
+        ("ECDHE+AESGCM:kRSA", ssl.TLSVersion.TLSv1_3, "without forward secrecy: accepted"),
         ("ECDHE+AESGCM", ssl.TLSVersion.TLSv1_2, "TLS 1.3: refused"),
     ],
 )

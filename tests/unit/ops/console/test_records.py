@@ -117,7 +117,7 @@ def test_a_damaged_line_is_one_reject(
     assert [record.value for record in found] == [*[None] * count, FIRST, None, THIRD]
     rejects = [record for record in found if record.value is None]
     assert {record.text.decode() for record in rejects} == {damage(line)}
-    assert all(record.error.startswith("no JSON: ") for record in rejects)
+    assert all(record.error.startswith("not JSON: ") for record in rejects)
 
 
 @pytest.mark.parametrize("layout", sorted({*LAYOUTS} - {*LINES}))
@@ -132,7 +132,7 @@ def test_an_array_is_read_up_to_its_first_damage_and_says_where(
     assert next(records_read).value == FIRST
     with pytest.raises(UnreadableFileError, match=r"^record 2, from line ") as caught:
         next(records_read)
-    said = re.search(r"line (\d+) and byte ([\d,]+) on, is damaged: no JSON: ", str(caught.value))
+    said = re.search(r"line (\d+) and byte ([\d,]+) on, is damaged: not JSON: ", str(caught.value))
     assert said
     assert whole[:start].count("\n") - 1 <= int(said[1]) - 1 <= whole[:start].count("\n")
     offset = int(said[2].replace(",", ""))
@@ -143,7 +143,7 @@ def test_an_array_is_read_up_to_its_first_damage_and_says_where(
 def test_lines_cut_off_keep_what_came_before(layout: str) -> None:
     *before, last = read_all(LAYOUTS[layout](ALL).rstrip()[:-2])
     assert [record.value for record in before] == [FIRST, SECOND]
-    assert (last.value, last.error[:12]) == (None, "no JSON: EOF")
+    assert (last.value, last.error[:13]) == (None, "not JSON: EOF")
 
 
 def test_a_file_that_begins_with_damage_is_read_on() -> None:
@@ -190,7 +190,7 @@ def test_numbers_and_text_are_those_of_a_json_parser(layout: str) -> None:
 @pytest.mark.parametrize("start", ["[", "{\n", '[{"a":'])
 @pytest.mark.parametrize("nested", ["[", '{"a":'])
 def test_deep_nesting_is_damage(start: str, nested: str) -> None:
-    with pytest.raises(UnreadableFileError, match=r"record 1, .* no JSON"):
+    with pytest.raises(UnreadableFileError, match=r"record 1, .* not JSON"):
         read_all(start + ('"a":' if start == "{\n" else "") + nested * 300_000)
 
 
