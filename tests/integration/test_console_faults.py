@@ -216,7 +216,7 @@ def test_a_delete_goes_through_on_a_faulty_dynamodb(
     assert len(export(workspace)) == 100
     with faulty(local.dynamodb):
         result = CliRunner().invoke(app, ["delete", "--user", "a" * 24, "--yes", *arguments])
-    assert json.loads(result.stdout) == {"conversations": 100}
+    assert json.loads(result.stdout) == {"conversations": 100, "tombstones": 0}
     assert export(workspace) == []
 
 

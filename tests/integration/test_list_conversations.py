@@ -432,7 +432,7 @@ def test_each_parameter_is_refused_by_name_when_wrong(api: Api) -> None:
     for name, values in wrong.items():
         for value in values:
             detail = assert_problem(api.get(**only(name, value)), 400, "invalid_parameter")
-            said = f"was sent {len(value)} times" if isinstance(value, list) else "must be one "
+            said = f"was sent {len(value)} times" if isinstance(value, list) else "must be "
             assert detail.startswith(f"The query parameter {name} {said}")
 
 
@@ -459,7 +459,7 @@ def test_a_wrong_cursor_is_an_invalid_cursor(api: Api, cursor: str | list[str]) 
 )
 def test_an_unknown_parameter_is_refused_and_never_ignored(api: Api, name: str) -> None:
     detail = assert_problem(api.get(**only(name, "1")), 400, "unknown_parameter")
-    assert detail.startswith(f"There is no query parameter {name};")
+    assert detail.startswith(f"There is no query parameter {name}. Use only limit, ")
     assert "createdAtGe" in detail
 
 

@@ -151,7 +151,7 @@ def test_a_read_that_keeps_failing_is_a_failure_and_never_data(
     dynamodb.faults = [FAULTS[fault][0]] * 3
     assert read() is None
     # botocore cannot tell a truncated body with an adjusted length from an empty response.
-    attempts = 1 if "as if" in fault else 2
+    attempts = 1 if "adjusted" in fault else 2
     assert dynamodb.by == ["reader", *["boto3"] * attempts]
 
 

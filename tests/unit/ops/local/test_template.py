@@ -97,7 +97,7 @@ def test_an_event_finds_its_function(tmp_path: Path) -> None:
     read = small(tmp_path)
     assert read.function_for({"type": "REQUEST"}).name == "Authorize"
     assert read.function_for({"httpMethod": "GET", "resource": "/list"}).name == "List"
-    with pytest.raises(ValueError, match="neither an event of a route"):
+    with pytest.raises(ValueError, match="not an event for a route"):
         read.function_for({"httpMethod": "GET", "resource": "/other"})
 
 
