@@ -40,7 +40,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,  # Rich takes half a second to show help
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-    help="""The operator's console of `GET /v1/api/conversations`.
+    help="""The operator's console for `GET /v1/api/conversations`.
 
     First, serve the API on this machine, with demo data, and paste the curl line that it prints:
 

@@ -197,7 +197,7 @@ def _tls(client: Client) -> str:
                 context.wrap_socket(plain, server_hostname=where.hostname).close()
                 takes = True
             except OSError as error:
-                if "NO_" in str(error):  # NO_PROTOCOLS_AVAILABLE and the like: this machine's
+                if "NO_" in str(error):  # this machine's OpenSSL does not offer it
                     continue
                 takes = False
         _expect(takes == expected, f"TLS {name}: {'accepted' if takes else 'refused'}")
@@ -245,7 +245,7 @@ CHECKS: dict[str, Callable[[Client], str | None]] = {
     "a mistyped parameter is a 400": lambda client: client.get(agentID="1").refuses(
         400, "unknown_parameter"
     ),
-    "a false cursor is a 400": lambda client: client.get(cursor="AAAA").refuses(
+    "an invalid cursor is a 400": lambda client: client.get(cursor="AAAA").refuses(
         400, "invalid_cursor"
     ),
     "another path or method is a 404": _elsewhere,

@@ -1,4 +1,4 @@
-"""`conversations delete`: conversations of a user, or all that is stored of one."""
+"""`conversations delete`: removes a user's conversations, or everything stored about a user."""
 
 from typing import Annotated
 
@@ -57,14 +57,15 @@ def delete(
     Without `--workspace` and `--user`, `--purge --tombstones` removes all tombstones of the table;
     a rollback to 0.1.0 needs this. Repeat it until it finds none.
 
-    Exit codes: 0 done; 1 not confirmed; 2 wrong use or no table; 3 nothing matched.
+    Exit codes: 0 done; 1 declined; 2 wrong use, no table, or no answer to the prompt; 3 nothing
+    matched; 130 interrupted.
     """
     from ops.console.deleting import Deleter, versions
 
     deleter = Deleter(tables=tables, read_units=read_units, yes=yes, as_json=as_json)
     if all_workspaces:
         if not user or workspace or ids or created_at or purge or tombstones:
-            fail("--all-workspaces goes with --user alone.")
+            fail("--all-workspaces needs --user, and no other option that selects items.")
         deleter.erase(user)
     elif tombstones and not purge:
         fail("--tombstones goes with --purge.")

@@ -12,7 +12,7 @@ import typer
 
 from domain.errors import UnreadableConversationError
 from domain.timestamp import to_instant
-from ops.console.errors import NOTHING_MATCHED, counted, fail, warn
+from ops.console.errors import INTERRUPTED, NOTHING_MATCHED, counted, fail, warn
 from ops.console.options import Tables
 from ops.console.scan import scan
 from ops.tables.aws import THREADS
@@ -28,7 +28,9 @@ _UNNOTICED = "clients that sync will not notice, and will keep their copies."
 
 @dataclass(frozen=True, kw_only=True)
 class Deleter:
-    """Deletes in tables. Ends the command with exit code 3 where nothing matched.
+    """Shows what will be deleted, asks, and deletes it.
+
+    Ends the command with exit code 3 where nothing matched.
 
     Attributes:
         read_units: the most that a scan uses per second.
@@ -42,7 +44,7 @@ class Deleter:
     as_json: bool
 
     def find(self, workspace: str, user: str, *, purge: bool, tombstones: bool) -> "list[Item]":
-        """What to delete of a user in a workspace, if no ids are given."""
+        """A user's items in a workspace that the options select, before any `--id` narrows them."""
         return [
             item
             for item in self.tables.conversations.states(workspace, user)
@@ -110,8 +112,10 @@ class Deleter:
         try:
             if self.yes or typer.confirm("Delete them for good?", err=True):
                 return
-        except typer.Abort:
+        except typer.Abort as abort:
             typer.echo(err=True)
+            if isinstance(abort.__context__, KeyboardInterrupt):
+                raise typer.Exit(INTERRUPTED) from None
             fail("Nobody confirmed, so nothing was deleted.", "use --yes to skip the question.")
         typer.echo("Nothing was deleted.", err=True)
         raise typer.Exit(1)
@@ -140,9 +144,12 @@ def versions(
         warn(f"there is no conversation {absent}.")
     several = [item for item in found if [*map(_id, found)].count(_id(item)) > 1]
     if created_at and not (len(ids) == 1 and not all_versions):
-        fail("--created-at goes with one --id, and without --all-versions.")
+        fail("--created-at needs exactly one --id, and excludes --all-versions.")
     if created_at and several and not purge:
-        fail("A tombstone would remove the other version from copies, too.", "add --purge.")
+        fail(
+            "A tombstone would make sync clients drop the other conversation with this id too.",
+            "add --purge, which leaves no tombstone.",
+        )
     if created_at:
         try:
             start = f"{to_instant(created_at)}#"

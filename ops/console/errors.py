@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from domain.errors import StoreError
     from ops.console.options import Tables
 
-USAGE, NOTHING_MATCHED = 2, 3
+USAGE, NOTHING_MATCHED, INTERRUPTED = 2, 3, 130
 _PLACE = "is it the right name, account (--profile) and region (--region)?"
 # By the name of an error of AWS or its client: a message and a hint.
 _ADVICE = {

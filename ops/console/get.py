@@ -36,7 +36,7 @@ def get(
     """
     pairs = [argument.partition("=") for argument in query or ()]
     if not all(equals for _, equals, _ in pairs):
-        fail("Say query parameters as NAME=VALUE, such as limit=10.", "the reference lists them.")
+        fail("Write query parameters as NAME=VALUE, such as limit=10.", "the reference lists them.")
     parameters = urlencode([(name, value) for name, _, value in pairs])
     status, headers, body = _answer(tables, workspace, user, parameters)
     if status != HTTPStatus.OK:

@@ -62,7 +62,7 @@ def issue(
     *,
     tables: Tables,
 ) -> None:
-    """Issue a key to a user, and show it this once, with the curl line to use it.
+    """Issue a key to a user, and show it once, with a curl line that uses it.
 
     conversations keys issue --user USER --workspace my-workspace
     """
@@ -136,7 +136,8 @@ def revoke(key_id: KeyId, as_json: Json = False, *, tables: Tables) -> None:
 def rotate(
     key_id: KeyId,
     overlap: Annotated[
-        str, typer.Option(metavar="TIME", help="How long the old one still works: 30m, 24h, 7d.")
+        str,
+        typer.Option(metavar="DURATION", help="How long the old one still works: 30m, 24h, 7d."),
     ] = "24h",
     expires: Expires = None,
     as_json: Json = False,
@@ -215,14 +216,14 @@ def _instant(expires: str | None) -> str | None:
             "say 2030-01-31, or an RFC 3339 timestamp with an offset.",
         )
     if instant <= now():
-        fail("--expires lies in the past.")
+        fail("--expires is in the past.")
     return instant
 
 
 def _after(overlap: str) -> str:
     match = re.fullmatch(r"(\d{1,4})([mhd])", overlap)
     if not match:
-        fail("--overlap is not a time.", "say a number and a unit: 30m, 24h or 7d.")
+        fail("--overlap is not a duration.", "say a number and a unit: 30m, 24h or 7d.")
     end = datetime.now(UTC) + timedelta(**{_UNITS[match[2]]: int(match[1])})
     return to_instant(end.isoformat())
 

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from domain.caller import WORKSPACE_ID, require_id
 from domain.conversation import Conversation, Customer
 from domain.errors import ConversationTooLargeError, StoreError
-from ops.console.errors import explain
+from ops.console.errors import INTERRUPTED, explain
 from ops.console.extended_json import MalformedValueError, plain
 from ops.console.progress import Progressing, Stop
 from ops.console.records import Record, UnreadableFileError, opened, read
@@ -109,7 +109,7 @@ class Loader:
             return self.workspace_id, value
         named, conversation = value["workspaceId"], value["conversation"]
         if self.workspace_id not in (None, named):
-            raise UnloadableError("it belongs to another workspace than --workspace names")
+            raise UnloadableError("it belongs to a different workspace from the one in --workspace")
         if not isinstance(conversation, dict):
             raise UnloadableError("conversation is not a JSON object")
         try:
@@ -169,7 +169,7 @@ def load(
             except OSError as error:
                 summary.problem, code = f"{error.filename or path}: {error.strerror}.", 2
             except KeyboardInterrupt:
-                summary.problem, code = f"Interrupted. {_GO_ON}", 130
+                summary.problem, code = f"Interrupted. {_GO_ON}", INTERRUPTED
             summary.seconds = round(time.monotonic() - start, 1)
             code = code or int(bool(summary.rejected or summary.problem))
             tell(summary)

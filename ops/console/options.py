@@ -42,9 +42,7 @@ def user_id(value: str) -> str:
 
 WORKSPACE = typer.Option(metavar="ID", parser=workspace_id, help="The workspace.")
 Workspace = Annotated[str, WORKSPACE]
-User = Annotated[
-    str, typer.Option(metavar="ID", parser=user_id, help="The user, as `userId` has it.")
-]
+User = Annotated[str, typer.Option(metavar="ID", parser=user_id, help="The user's id (`userId`).")]
 OfUser = Annotated[
     str | None,
     typer.Option(
@@ -174,7 +172,7 @@ class Tables:
 
 
 def with_tables(command: Callable[..., None]) -> Callable[..., None]:
-    """The command, with its parameter `tables` replaced by options that say where they are."""
+    """The command, with its parameter `tables` replaced by options that name the tables."""
 
     @wraps(command)
     def run(**arguments: Any) -> None:

@@ -133,7 +133,7 @@ def _start(stream: BufferedIOBase) -> tuple[int, int, bytes]:
 def _is_beginning(line: bytes) -> bool:
     """Whether the line is the beginning of an object that may go on in the next line."""
     error = _parsed(0, line).error
-    return "EOF" in error and "string" not in error  # no string goes on in the next line
+    return "EOF" in error and "string" not in error  # a string cannot continue on the next line
 
 
 def _lines(head: list[bytes], stream: BufferedIOBase) -> Iterator[bytes]:
@@ -207,7 +207,7 @@ def _spanning(chunks: Iterable[bytes], bracket: bytes, line: int, offset: int) -
         offset, size = offset + size - len(rest), len(rest)
         if not is_valid or size > MAX_RECORD_BYTES:
             raise UnreadableFileError(
-                f"record {number}, from line {line} and byte {offset:,} on, is damaged: "
+                f"record {number} (line {line}, byte {offset:,}) is damaged: "
                 + _parsed(line, rest.lstrip(b",")).error
             )
 

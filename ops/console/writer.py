@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from storage.layout import Item
 
 Write = Callable[[Sequence["Item"]], Written]
-"""Stores items of different keys, unless something newer is there."""
+"""Stores items with different keys: `put_newer`, or `put` for `--overwrite`."""
 
-_BATCH_BYTES = 1_000_000  # with what waits for a thread, 24 MB of items at most
+_BATCH_BYTES = 1_000_000  # written or waiting at a time: 24 batches, about 24 MB
 _WAITING_BATCHES = THREADS + 8
 
 
@@ -30,12 +30,12 @@ class Summary:
     """What became of a file's records.
 
     Attributes:
-        late: how many of those loaded are older than what sync clients look at again.
+        late: how many of those loaded are too old for sync clients to notice.
         skipped: how many were stored already, in the same or a newer state.
         deleted: how many have been deleted since.
         rejects: the file that holds the rejected ones; `None` if there are none.
-        reasons: how often each reason of a reject occurred, whatever its numbers and ids were.
-        left_out: how often each field was dropped that conversations do not have.
+        reasons: the number of rejects for each reason, with its numbers and ids masked.
+        left_out: how often each unknown field was dropped.
         problem: why the rest of the file could not be read or stored; empty if it could.
     """
 
@@ -93,7 +93,7 @@ class Writer:
             self._pool.shutdown(cancel_futures=True)
             return
         try:
-            # After Ctrl-C nothing is tried again: what DynamoDB throttles now stays undone.
+            # After Ctrl-C nothing is tried again: what DynamoDB throttles now is not written.
             with suppress(StoreError) if kind else nullcontext():
                 self._finish_all()
         finally:

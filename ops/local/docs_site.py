@@ -57,7 +57,7 @@ viewBox='0 0 16 16'%3E%3Cpath fill='%230d9488' d='M1 2h14v10H8l-4 3v-3H1z'/%3E%3
 <style>
 /* Without it the scrollbars stay white on the dark page. */
 :root:has(body.dark-mode) { color-scheme: dark }
-/* The tag's own title, beside that of its operation. */
+/* Hide the tag's title, because its operation has one too. */
 #reference .tag-section-container > .section { display: none }
 /* The headers first, since one of them is required. */
 .operation-details { display: flex; flex-direction: column }

@@ -9,7 +9,7 @@ from ops.local import cloudformation
 
 ROOT = Path(__file__).parents[2]
 LIST_CONVERSATIONS = ("GET", "/v1/api/conversations")
-"""The route, as (method, path), of the console and of the local API's banner."""
+"""The list's route: method and path."""
 ENDPOINT = "AWS_ENDPOINT_URL_DYNAMODB"
 _API = "AWS::Serverless::Api"
 _FUNCTION = "AWS::Serverless::Function"

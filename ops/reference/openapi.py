@@ -127,7 +127,7 @@ def _describe_list(operation: dict[str, Any], schemas: dict[str, Any]) -> None:
 
 
 def _with_example(parameter: dict[str, Any]) -> dict[str, Any]:
-    parameter["schema"].pop("description", None)  # the parameter's
+    parameter["schema"].pop("description", None)  # repeats the parameter's
     is_workspace = parameter["name"] == "x-workspace-id"
     return parameter | ({"example": demo.KEYS[0].workspaces[0]} if is_workspace else {})
 

@@ -1,6 +1,6 @@
 """The write side of both tables, for the console and the demo data.
 
 `reading.py` reads many conversations at once, and `conversations.py` writes and deletes them.
-`api_keys.py` adds writing to the key lookup of `storage`. Only `storage` knows what an item looks
-like. `aws.py` creates the clients, and retries for minutes; a function gives up after seconds.
+`api_keys.py` adds writing to the key lookup of `storage`. `aws.py`
+creates the clients, and retries for minutes; a function gives up after seconds.
 """

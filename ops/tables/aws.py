@@ -49,7 +49,8 @@ def client(profile: str | None, region: str | None, *, attempts: int = 4) -> "Dy
     """
     config = Config(
         connect_timeout=5,
-        read_timeout=15,  # tombstones are dated before the call; sync overlaps by a minute
+        # A tombstone is dated before the call, and must be stored within sync's overlap, a minute.
+        read_timeout=15,
         retries={"mode": "standard", "total_max_attempts": attempts},
         max_pool_connections=THREADS,
         tcp_keepalive=True,
@@ -80,7 +81,7 @@ def endpoint() -> tuple[str, str] | None:
 
 
 def place_of(profile: str | None, region: str | None) -> str:
-    """The region that a client uses, and the account if AWS tells it."""
+    """The region that a client uses, and the account, if AWS returns it."""
     session = boto3.Session(profile_name=profile, region_name=region)
     config = Config(connect_timeout=2, read_timeout=2, retries={"total_max_attempts": 1})
     place = f"region {session.region_name}"

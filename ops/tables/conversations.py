@@ -105,7 +105,10 @@ class StoredConversations(ReadConversations):
         ]
 
     def _stored_states(self, items: "Sequence[Item]") -> "dict[_Key, Item]":
-        """The stored state at each item's key, without documents, as far as one read returns it."""
+        """The stored states at the items' keys, without documents.
+
+        Those that DynamoDB leaves unprocessed are missing.
+        """
         if not items:
             return {}
         keys: KeysAndAttributesTypeDef = {
@@ -138,7 +141,7 @@ class StoredConversations(ReadConversations):
                         TableName=self._name,
                         Item=item,
                         ConditionExpression=layout.IS_NEWER,
-                        ExpressionAttributeValues={":updatedKey": {"S": layout.updated_key(item)}},
+                        ExpressionAttributeValues=layout.condition_values(item),
                         ReturnValuesOnConditionCheckFailure="ALL_OLD",
                     )
             except StoreError as error:
@@ -181,14 +184,14 @@ class StoredConversations(ReadConversations):
             raise StoreUnavailableError("IncompleteAnswer")
         if "Item" not in answer or layout.is_deleted(answer["Item"]):
             return
-        tombstone = layout.bury(answer["Item"], self._clock())  # of now, after any wait
+        tombstone = layout.bury(answer["Item"], self._clock())  # dated now, after any wait
         try:
             with store_errors():
                 self._client.put_item(
                     TableName=self._name,
                     Item=tombstone,
                     ConditionExpression=layout.IS_NEWER_AND_THERE,
-                    ExpressionAttributeValues={":updatedKey": tombstone["updatedKey"]},
+                    ExpressionAttributeValues=layout.condition_values(tombstone),
                 )
         except StoreError as error:
             if error.reason != "ConditionalCheckFailedException":

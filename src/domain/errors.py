@@ -28,7 +28,8 @@ class StoreError(ConversationsError):
     """A request to DynamoDB failed.
 
     Attributes:
-        reason: the AWS error code or the client's error class, for the log.
+        reason: AWS's error code, the name of an exception, or one of ours such as
+            `IncompleteAnswer`; for the log.
     """
 
     def __init__(self, reason: str) -> None:

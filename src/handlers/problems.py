@@ -80,7 +80,7 @@ PROBLEMS = {
         400,
         "The cursor is damaged, or belongs to another user, workspace, sort or filter. "
         "Take it from the Link header, or start again without one.",
-        when="The cursor is damaged, or belongs to another caller, workspace, sort or filter.",
+        when="The cursor is damaged, or belongs to another user, workspace, sort or filter.",
         what_to_do="Use the address in the previous page's `Link` header unchanged, "
         "with a key of the same user. Only `limit` and `messages` may change. "
         "Or start again without `cursor`.",

@@ -37,6 +37,6 @@ def fell_back(reason: str) -> None:
 
 
 def stack_of(error: BaseException) -> list[str]:
-    """Where an error was raised, as `file:line function`. Its text could contain content."""
+    """Where an error was raised, as `file:line function`. Omits its text: content may be in it."""
     frames = traceback.extract_tb(error.__traceback__)[-8:]
     return [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in frames]

@@ -1,4 +1,4 @@
-"""The layout of the table of conversations: its keys, attributes and index are named only here."""
+"""The layout of the table of conversations. Only this file names its keys, attributes and index."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
@@ -176,6 +176,11 @@ def updated_key(item: "Item") -> str:
     return item.get("updatedKey", {"S": ""})["S"]
 
 
+def condition_values(item: "Item") -> "dict[str, AttributeValueTypeDef]":
+    """The values that `IS_NEWER` and `IS_NEWER_AND_THERE` compare, to write this item."""
+    return {":updatedKey": {"S": updated_key(item)}}
+
+
 def is_deleted(item: "Item") -> bool:
     """Whether an item read with the attributes `STATES` is a tombstone."""
     return "deletedAt" in item
@@ -262,7 +267,7 @@ def bury(item: "Item", now: float) -> "dict[str, AttributeValueTypeDef]":
             updated_at = datetime.fromisoformat(to_instant(stored[:24]))
             deleted_at = spell(updated_at + timedelta(milliseconds=1))
         except (OverflowError, ValueError):
-            reason = "its updatedKey leaves no room for a tombstone"
+            reason = "its updatedKey is malformed, or so late that no tombstone can be newer"
             raise UnreadableConversationError(key_values(item), reason) from None
     kept = ("pk", "sk", "agentId", "pathwayId")
     return {

@@ -4,6 +4,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import typer
 from typer.testing import CliRunner, Result
 
 from domain.timestamp import now
@@ -178,6 +179,21 @@ def test_all_tombstones_of_the_table_go_after_the_cost_is_told(
     assert (again.exit_code, json.loads(again.stdout)) == (3, {"tombstones": 0})
 
 
+def test_ctrl_c_at_the_question_deletes_nothing(
+    table: ConversationTable, dynamodb: "DynamoDBClient", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_arguments: object, **_options: object) -> bool:
+        try:
+            raise KeyboardInterrupt
+        except KeyboardInterrupt:
+            raise typer.Abort from None  # as typer does
+
+    put(table, conversation(id="1"))
+    monkeypatch.setattr(typer, "confirm", interrupted)
+    assert delete(*OF_THE_USER).exit_code == 130
+    assert stored(dynamodb) == {"1": False}
+
+
 @pytest.fixture
 def corrected(table: ConversationTable) -> None:
     """A conversation whose `createdAt` was corrected, and another."""
@@ -225,13 +241,13 @@ def test_all_versions_of_an_id_go_when_told(api: Api) -> None:
             )
         ),
         *(
-            (("--all-workspaces", *arguments), "goes with --user alone")
+            (("--all-workspaces", *arguments), "--all-workspaces needs --user, and no other")
             for arguments in ((), OF_THE_USER, (*OF_THE_USER[2:], "--id", "1"), ("--purge",))
         ),
-        ((*OF_THE_USER, "--created-at", OLD), "goes with one --id"),
-        ((*OF_THE_USER, "--id", "1", "--id", "2", "--created-at", OLD), "goes with one --id"),
+        ((*OF_THE_USER, "--created-at", OLD), "needs exactly one --id"),
+        ((*OF_THE_USER, "--id", "1", "--id", "2", "--created-at", OLD), "needs exactly one --id"),
         ((*OF_THE_USER, "--id", "1", "--created-at", "2024-12-01"), "is not a timestamp"),
-        ((*OF_THE_USER, "--id", "1", "--created-at", OLD, "--all-versions"), "without --all-"),
+        ((*OF_THE_USER, "--id", "1", "--created-at", OLD, "--all-versions"), "excludes --all-"),
     ],
 )
 def test_a_mistake_is_explained_and_deletes_nothing(

@@ -661,7 +661,9 @@ def test_a_line_that_names_another_workspace_is_rejected(
     path = file(addressed("demo", id="1"), addressed("other", id="2"), conversation(id="3"))
     summary = load(path, code=1)
     assert counts(summary) == (2, 0, 1)
-    assert summary["reasons"] == {"it belongs to another workspace than --workspace names": 1}
+    assert summary["reasons"] == {
+        "it belongs to a different workspace from the one in --workspace": 1
+    }
     assert sorted(api.get().ids) == ["1", "3"]
 
 

@@ -138,7 +138,7 @@ def test_the_page_shows_what_was_seen(seen: dict[Cell, Seen]) -> None:
         "What a client gets when something goes wrong between the functions and DynamoDB.",
         "`make faults` writes this page: the real handlers read a list of three pages through a",
         "proxy, which damages the response named by the column in the way named by the row.",
-        "A 503 carries `Retry-After`. If every response only drips in, the function times",
+        "A 503 carries `Retry-After`. If every response arrives at a trickle, the function times",
         "out, and API Gateway sends the 503. No fault produces a partial list, an empty list, or",
         "a 401 for a valid key.",
         "",
