@@ -47,7 +47,7 @@ app = typer.Typer(
     \b
         conversations serve
 
-    Then bring your own data, from MongoDB or JSON, and issue a key to read it with:
+    Then load your own data, from MongoDB or JSON, and issue a key to read it. This explains both:
 
     \b
         conversations load --help

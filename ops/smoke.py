@@ -151,7 +151,7 @@ def _everything(client: Client) -> str | None:
     coding = answer.headers.get("content-encoding")
     _expect(coding == ("zstd" if length > 1024 else None), f"{length} bytes, coding: {coding}")
     page = plain.list()
-    _expect(answer.list()[: len(page)] == page, "another list with zstd than without")
+    _expect(answer.list()[: len(page)] == page, "the list with zstd differs from the list without")
     return f"{length} bytes"
 
 
@@ -162,7 +162,7 @@ def _codings(client: Client) -> str:
     for accept in ("*/*", "application/json", "text/html;q=0.9, */*"):
         for coding in ("gzip", "zstd", "br"):
             answer = client.get({"accept": accept, "accept-encoding": coding}, limit="50")
-            _expect(answer.list() == plain, f"another list with {coding} and Accept: {accept}")
+            _expect(answer.list() == plain, f"the list with {coding} and Accept: {accept} differs")
             used.add(answer.headers.get("content-encoding", "identity"))
     return ", ".join(sorted(used))
 

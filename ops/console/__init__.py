@@ -4,7 +4,7 @@ Each command is a file of its name, which `ops/cli.py` registers; `scan.py` hold
 the whole table (`find`, `users`, `workspaces`). All share `options.py`, which says which tables a
 command works on, and `errors.py`, which explains what went wrong. These files import slow modules
 late, so that `--help` is quick. `delete.py` leaves its work to `deleting.py`, and `load.py` to
-`loading.py`, which reads each file (`records.py`) and makes Extended JSON plain
+`loading.py`, which reads each file (`records.py`) and converts Extended JSON to plain JSON
 (`extended_json.py`). Valid conversations go to `writer.py`, which stores them in batches; all other
 records go to a rejects file (`rejects.py`). `progress.py` shows the progress, and listens for
 Ctrl-C.

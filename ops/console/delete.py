@@ -5,14 +5,21 @@ from typing import Annotated
 import typer
 
 from ops.console.errors import fail
-from ops.console.options import WORKSPACE, Json, OfUser, Tables, with_tables
+from ops.console.options import WORKSPACE, Json, Tables, user_id, with_tables
 from ops.console.scan import ReadUnits
 
 
 @with_tables
 def delete(
     workspace: Annotated[str | None, WORKSPACE] = None,
-    user: OfUser = None,
+    user: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ID",
+            parser=user_id,
+            help="The user. Only --purge --tombstones can do without.",
+        ),
+    ] = None,
     all_workspaces: Annotated[
         bool, typer.Option("--all-workspaces", help="Erase the user: API keys, every item.")
     ] = False,
@@ -38,7 +45,7 @@ def delete(
     *,
     tables: Tables,
 ) -> None:
-    """Delete conversations of a user, after showing which and asking.
+    """Delete a user's conversations, after showing how many match and asking.
 
     Each leaves a tombstone, which tells sync clients (`deleted=include`) about it for 90 days. With
     `--purge` nothing is left, and sync clients do not notice. Use it before loading the same
@@ -68,11 +75,11 @@ def delete(
             fail("--all-workspaces needs --user, and no other option that selects items.")
         deleter.erase(user)
     elif tombstones and not purge:
-        fail("--tombstones goes with --purge.")
+        fail("--tombstones requires --purge.")
     elif tombstones and not (workspace or user or ids):
         deleter.purge_all_tombstones()
     elif not (workspace and user):
-        fail("Whose conversations?", "say --workspace ID and --user ID.")
+        fail("Whose conversations?", "use --workspace ID and --user ID.")
     else:
         found = deleter.find(workspace, user, purge=purge, tombstones=tombstones)
         if ids or created_at:

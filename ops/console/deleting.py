@@ -1,4 +1,4 @@
-"""Removes conversations, tombstones and API keys, after showing which and asking."""
+"""Removes conversations, tombstones and API keys, after showing how many and asking."""
 
 import json
 from collections import Counter
@@ -44,7 +44,7 @@ class Deleter:
     as_json: bool
 
     def find(self, workspace: str, user: str, *, purge: bool, tombstones: bool) -> "list[Item]":
-        """A user's items in a workspace that the options select, before any `--id` narrows them."""
+        """Those of a user's items in a workspace that the options select, before `--id` filters."""
         return [
             item
             for item in self.tables.conversations.states(workspace, user)
@@ -144,7 +144,7 @@ def versions(
         warn(f"there is no conversation {absent}.")
     several = [item for item in found if [*map(_id, found)].count(_id(item)) > 1]
     if created_at and not (len(ids) == 1 and not all_versions):
-        fail("--created-at needs exactly one --id, and excludes --all-versions.")
+        fail("--created-at needs exactly one --id, and cannot be combined with --all-versions.")
     if created_at and several and not purge:
         fail(
             "A tombstone would make sync clients drop the other conversation with this id too.",
@@ -154,13 +154,13 @@ def versions(
         try:
             start = f"{to_instant(created_at)}#"
         except ValueError:
-            fail("--created-at is not a timestamp.", "say 2024-12-01T08:45:00Z, for example.")
+            fail("--created-at is not a timestamp.", "use 2024-12-01T08:45:00Z, for example.")
         return [item for item in found if layout.key_values(item)[1].startswith(start)]
     if several and not all_versions:
         for item in several:
             state = ", deleted" if layout.is_deleted(item) else ""
             typer.echo(f"{_id(item)}, created {_created_at(item)}{state}", err=True)
-        fail("Which of them?", "say --created-at TIME with --purge, or --all-versions.")
+        fail("Which of them?", "use --created-at TIME with --purge, or --all-versions.")
     return found
 
 

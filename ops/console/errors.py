@@ -16,7 +16,7 @@ _ADVICE = {
         "AWS denies access.",
         "use a --profile that may access the tables; docs/deploy.md has the policies.",
     ),
-    "ConditionalCheckFailedException": ("The key has changed meanwhile.", "try again."),
+    "ConditionalCheckFailedException": ("The key was changed in the meantime.", "try again."),
     "EndpointConnectionError": (
         "Nothing answers in {place}.",
         "is the address right, and the network up?",

@@ -43,7 +43,7 @@ def export(
     from storage import layout
 
     if everything == bool(workspace):
-        fail("Which workspace?", "say either --workspace ID or --all.")
+        fail("Which workspace?", "use either --workspace ID or --all.")
     quiet = sys.stdout.isatty()  # a progress bar would mix with the lines
     if workspace and user:
         pages = tables.conversations.query(workspace, user, layout.DOCUMENTS)
@@ -69,7 +69,7 @@ def export(
         written += 1
     sys.stdout.buffer.flush()
     if literal:
-        names = f"{counted(literal, 'conversation')} with names that begin with $"
+        names = f"{counted(literal, 'conversation')} with field names that begin with $"
         warn(f"the export holds {names}: load it with --plain.")
     if not written and not damaged:
         fail(

@@ -27,7 +27,7 @@ def get(
 ) -> None:
     """Show the endpoint's response to a user, for support.
 
-    It runs the endpoint's own code, on this machine, as the user, whatever workspaces the user's
+    Runs the endpoint's own code on this machine, as the user. Ignores which workspaces the user's
     keys grant (`keys list` shows those):
 
         conversations get --workspace my-workspace --user USER limit=10 sort=-updatedAt

@@ -121,7 +121,7 @@ def ungrant(key_id: KeyId, workspace: Workspaces, as_json: Json = False, *, tabl
 @app.command()
 @with_tables
 def revoke(key_id: KeyId, as_json: Json = False, *, tables: Tables) -> None:
-    """End a key at once, for good.
+    """End a key for good. It stops working within 60 seconds.
 
     If you know only the leaked key itself: `conversations keys revoke tk_…`
     """
@@ -156,7 +156,7 @@ def rotate(
     if not given and old.expires_at and old.expires_at <= ends:
         fail(
             f"{old.key_id} ends within the overlap, at {old.expires_at}, and so would the new key.",
-            "say when the new one ends: --expires DATE.",
+            "use --expires DATE to say when the new one ends.",
         )
     key, issued = _new(old.user_id, old.workspace_ids, expires_at)
     tables.api_keys.put(issued)
@@ -213,7 +213,7 @@ def _instant(expires: str | None) -> str | None:
     except ValueError:
         fail(
             "--expires is not a date.",
-            "say 2030-01-31, or an RFC 3339 timestamp with an offset.",
+            "use 2030-01-31, for example, or an RFC 3339 timestamp with an offset.",
         )
     if instant <= now():
         fail("--expires is in the past.")
@@ -223,7 +223,7 @@ def _instant(expires: str | None) -> str | None:
 def _after(overlap: str) -> str:
     match = re.fullmatch(r"(\d{1,4})([mhd])", overlap)
     if not match:
-        fail("--overlap is not a duration.", "say a number and a unit: 30m, 24h or 7d.")
+        fail("--overlap is not a duration.", "use a number and a unit: 30m, 24h or 7d.")
     end = datetime.now(UTC) + timedelta(**{_UNITS[match[2]]: int(match[1])})
     return to_instant(end.isoformat())
 

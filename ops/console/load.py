@@ -119,7 +119,7 @@ def _print(summary: "Summary", *, dry_run: bool) -> None:
         names = (f"{name} ({count:,})" for name, count in summary.left_out.most_common())
         print(f"  Fields left out: {', '.join(names)}")
     if summary.late:
-        late = f"  {summary.late:,} of those loaded are older than a minute"
+        late = f"  {summary.late:,} of those loaded were updated over a minute ago"
         print(f"{late}: clients that sync find them only when they read everything again.")
     if summary.problem:
         show_error(f"{summary.name}: {summary.problem}")

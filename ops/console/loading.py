@@ -105,7 +105,7 @@ class Loader:
         """The workspace that the record goes to, and the conversation in it."""
         if value.keys() != _WITH_WORKSPACE:
             if self.workspace_id is None:
-                raise UnreadableFileError(f"line {line} names no workspace. Say --workspace ID")
+                raise UnreadableFileError(f"line {line} names no workspace. Use --workspace ID")
             return self.workspace_id, value
         named, conversation = value["workspaceId"], value["conversation"]
         if self.workspace_id not in (None, named):

@@ -165,7 +165,7 @@ class Tables:
         variable = option.replace("-", "_").upper()
         self.last_named = given or fail(
             "Which table?",
-            f"say --stack NAME or --{option} NAME, or set {variable}. To try it on this machine, "
+            f"use --stack NAME or --{option} NAME, or set {variable}. To try it on this machine, "
             "paste the line that `conversations serve` prints.",
         )
         return self.last_named

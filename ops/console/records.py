@@ -53,7 +53,7 @@ class Record:
 
 @contextmanager
 def opened(path: Path) -> Iterator[tuple[BufferedIOBase, Callable[[], int]]]:
-    """The file's bytes, unpacked if necessary, and a function for the number read so far.
+    """The file's bytes, unpacked if necessary, and a function that counts the bytes read so far.
 
     Raises:
         UnreadableFileError: it is cut off or damaged (gzip).
@@ -107,7 +107,7 @@ def read(stream: BufferedIOBase) -> Iterator[Record]:
 
 
 def _text_only(texts: Iterable[tuple[int, bytes]]) -> Iterator[Record]:
-    """The records in texts, up to one that cannot be text."""
+    """Parse each text as a record. Raises `UnreadableFileError` at the first with binary data."""
     for line, text in texts:
         if _BINARY.match(text):
             raise UnreadableFileError(f"it is not text from line {line} on")
@@ -177,9 +177,9 @@ def _chunks(stream: BufferedIOBase) -> Iterator[bytes]:
 def _spanning(chunks: Iterable[bytes], bracket: bytes, line: int, offset: int) -> Iterator[Record]:
     """The records of an array, after its bracket, or of objects that follow one another.
 
-    ijson tells how many records a chunk completes, and `raw_decode` where each of them ends. So
-    a record keeps its text, and is parsed as a line is. `line` and `offset` say where the chunks
-    begin in the file.
+    ijson tells how many records a chunk completes, and `raw_decode` where each of them ends. This
+    gives the original text of each record, which is then parsed like a line. `line` and `offset`
+    say where the chunks begin in the file.
     """
     completed: list[str] = []
     collector = _collect(completed, depth=len(bracket))
@@ -213,7 +213,7 @@ def _spanning(chunks: Iterable[bytes], bracket: bytes, line: int, offset: int) -
 
 
 def _collect(completed: list[str], depth: int) -> Generator[None, tuple[str, object], None]:
-    """Takes ijson's events, and keeps those that complete a value at the depth.
+    """Collect the ijson events that complete a value at `depth`.
 
     Raises:
         ValueError: values are nested too deeply for Python's parsers.

@@ -1,4 +1,4 @@
-"""What became of a file's records, and the batches in which many threads write them."""
+"""Writes records in batches, from many threads, and keeps a summary of each file."""
 
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 Write = Callable[[Sequence["Item"]], Written]
 """Stores items with different keys: `put_newer`, or `put` for `--overwrite`."""
 
-_BATCH_BYTES = 1_000_000  # written or waiting at a time: 24 batches, about 24 MB
+_BATCH_BYTES = 1_000_000  # up to 24 batches are written or wait: about 24 MB
 _WAITING_BATCHES = THREADS + 8
 
 

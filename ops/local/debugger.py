@@ -15,7 +15,7 @@ def install() -> None:
     if "PYTHONBREAKPOINT" in os.environ or sys.breakpointhook is not sys.__breakpointhook__:
         return
     sys.breakpointhook = _open
-    if sys.stdin.isatty():  # Ctrl-C at the prompt must not leave a terminal without an echo
+    if sys.stdin.isatty():  # Ctrl-C at the prompt must not leave the echo off
         settings = termios.tcgetattr(sys.stdin)
         atexit.register(termios.tcsetattr, sys.stdin, termios.TCSADRAIN, settings)
 

@@ -146,7 +146,7 @@ def conversations() -> Iterator[tuple[str, Conversation]]:
     yield "demo", Conversation.model_validate(DOCUMENTED)
     yield "demo", Conversation.model_validate(_OF_SECOND_USER)
     random = Random(674)
-    # In the order of the table, since moto sorts it at every read.
+    # In the order of the sort key: moto sorts at every read, which is fast if nothing moves.
     for seconds in sorted(random.sample(range(_YEAR_SECONDS), BUSY_COUNT)):
         created = datetime(2024, 1, 1, tzinfo=UTC) + timedelta(seconds=seconds)
         yield "demo-busy", Conversation.model_validate(_conversation(random, created))

@@ -1,4 +1,4 @@
-"""Sets environment variables for a while, and names the one that the local API defines."""
+"""Sets environment variables temporarily, and names the one that the local API defines."""
 
 import os
 from collections.abc import Iterator, Mapping
@@ -8,7 +8,7 @@ PARTIQL = "CONVERSATIONS_PARTIQL"
 """`off` if the DynamoDB does not support PartiQL, like moto's server in the local API."""
 
 Variables = Mapping[str, str | None]
-"""Environment variables; `None` means that one is not set."""
+"""Environment variables; `None` unsets one."""
 
 
 @contextmanager

@@ -50,7 +50,7 @@ class Context:
         self._deadline = _clock() + patience * function.timeout
 
     def get_remaining_time_in_millis(self) -> int:
-        """The time left of the function's timeout, which is the template's times `_PATIENCE`."""
+        """The time until the timeout, which here is `_PATIENCE` times the template's."""
         return max(0, int(1000 * (self._deadline - _clock())))
 
 

@@ -169,7 +169,7 @@ def _allows(policy: Mapping[str, Any], arn: str) -> bool:
 
 def _covers(patterns: str | list[str], name: str) -> bool:
     alternatives = [patterns] if isinstance(patterns, str) else patterns
-    # IAM knows `*` and `?`; a bracket means itself.
+    # IAM supports only `*` and `?`; a bracket is literal.
     return any(fnmatchcase(name, pattern.replace("[", "[[]")) for pattern in alternatives)
 
 

@@ -22,8 +22,8 @@ _OF_TABLES = ("AttributeDefinitions", "BillingMode", "GlobalSecondaryIndexes", "
 class Function:
     """An `AWS::Serverless::Function`; `handler` is `module.name`, `timeout` is in seconds.
 
-    `environment` leaves out the address of DynamoDB: here it comes from the shell, or from the
-    embedded one.
+    `environment` leaves out the address of DynamoDB: here the shell or the embedded DynamoDB
+    provides it.
     """
 
     name: str
@@ -83,7 +83,7 @@ class Template:
 
     @property
     def table_variables(self) -> dict[str, str]:
-        """The environment variables that name the tables to the functions."""
+        """The environment variables that tell the functions the names of the tables."""
         return {
             variable: value
             for function in self.functions.values()

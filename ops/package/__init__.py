@@ -1,4 +1,4 @@
-"""What `sam build` calls in place of a builder of its own.
+"""The build that `sam build` runs in place of its Python builder.
 
 `template.yaml` names a folder in `sam/` for each processor; its Makefile runs `build.py`, which
 installs the locked dependencies, removes what the functions never use, and compiles the rest. It

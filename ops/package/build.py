@@ -38,8 +38,8 @@ _USED_DATA = {
     "sdk-default-configuration.json",
 }
 # Packages whose `__init__.py` imports everything: the REST resolver would load every other resolver
-# and the events of every service. docs/performance.md says how much start-up time this saves.
-# The hash of each reviewed `__init__.py`: the build stops if upstream changes it.
+# and the events of every service. The build makes them lazy; docs/performance.md says what that
+# saves. The values are the hashes of the reviewed files: the build stops if upstream changes one.
 _LAZY = {
     "aws_lambda_powertools/event_handler": (
         "a28019de568b8d5e385b0837e023f863540352be9c18d146ed0d8679ea21f478"

@@ -1,4 +1,4 @@
-"""The OpenAPI document: the routes of `handlers.app`, with what they cannot declare."""
+"""Builds the OpenAPI document from the routes of `handlers.app`, and adds what they lack."""
 
 import json
 import tomllib

@@ -42,7 +42,7 @@ def client(profile: str | None, region: str | None, *, attempts: int = 4) -> "Dy
 
     Args:
         profile, region: `None` means those of the AWS configuration.
-        attempts: how often botocore tries a call.
+        attempts: how many times botocore tries a call.
 
     Raises:
         StoreError: no region is known, or the profile does not exist.
@@ -106,7 +106,7 @@ def patiently(
         stop: set it to give up waiting; its `wait` does the pauses.
         seconds: how long to retry; `None` means five minutes.
         clock: the time in seconds.
-        uniform: a random number between two others.
+        uniform: returns a random number between two others.
 
     Raises:
         StoreError: the error of the last attempt.

@@ -75,11 +75,11 @@ class StoredConversations(ReadConversations):
     def _insert(self, items: "Sequence[Item]") -> "list[tuple[Item, bool]]":
         """Store the items whose keys are free, in one request.
 
-        BatchWriteItem has no conditions, but PartiQL's INSERT implies one. It uses a tenth of the
-        CPU of the same number of PutItem calls.
+        BatchWriteItem has no conditions, but PartiQL's INSERT implies one. INSERT uses a tenth
+        of the CPU of the same number of PutItem calls.
 
         Returns:
-            The remaining items, each with whether it may have been stored nevertheless.
+            The other items, each with a flag: it may have been stored after all.
         """
         if not self._can_insert:
             return [(item, False) for item in items]

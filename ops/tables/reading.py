@@ -55,7 +55,7 @@ class ReadConversations:
             stop: its `wait` does the pauses.
             partiql: whether to try PartiQL's INSERT, which moto's server does not know.
             clock: the time in seconds since the epoch.
-            uniform: a random number between two others.
+            uniform: returns a random number between two others.
         """
         self._client = client
         self._name = name

@@ -13,7 +13,7 @@ ID = r'^[ -"$-~]{1,128}$'
 
 
 def require_id(value: str, pattern: str = ID) -> str:
-    """The identifier itself.
+    """Return the identifier if it matches the pattern.
 
     Raises:
         ValueError: it does not match the pattern, and could forge a stored key.

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @cache
 def table() -> ApiKeyTable:
-    """The table of API keys; its client is kept for the life of the function."""
+    """The table of API keys; its client is kept for the life of the instance."""
     return ApiKeyTable(reader(fell_back), os.environ["API_KEYS_TABLE"])
 
 

@@ -26,7 +26,7 @@ _HOST = re.compile(r"[\w.:\[\]-]+", re.ASCII)
 
 @cache
 def table() -> ConversationTable:
-    """The table of conversations; its client is kept for the life of the function."""
+    """The table of conversations; its client is kept for the life of the instance."""
     return ConversationTable(reader(fell_back), os.environ["CONVERSATIONS_TABLE"])
 
 

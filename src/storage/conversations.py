@@ -36,7 +36,7 @@ class Page:
     reads: int = 0
 
     def first(self, count: int) -> "Page":
-        """The first `count` conversations, at least one; `next` is set, as more follow."""
+        """The first `count` conversations (1 or more), with `next` set, because more follow."""
         positions = self.positions[:count]
         return Page(self.documents[:count], positions, positions[-1], self.reads)
 
@@ -57,7 +57,7 @@ class ConversationTable:
         max_bytes: int,
         seconds_left: Callable[[], float],
     ) -> Page:
-        """The conversations that `query` asks for, those after a position.
+        """The conversations that `query` asks for, starting after a position.
 
         The page ends early, with `next` set, when it would exceed `max_bytes` of JSON, or when
         too little time is left for another request to DynamoDB or for answering the client. Once

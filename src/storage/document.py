@@ -77,7 +77,7 @@ def _canonical(text: str) -> bytes:
 def _decompress(frame: bytes) -> bytes:
     try:
         size = zstd.get_frame_info(frame).decompressed_size
-        # The declared size bounds the memory that a frame can claim: 6 KB can stand for 200 MB.
+        # Bounds the memory that a frame can claim: one of 6 KB can expand to 200 MB.
         if size is None or size > MAX_JSON_BYTES or not frame[4] & _CHECKSUM_FLAG:
             raise ValueError("its frame declares no checksum, no size, or a size over the limit")
         decompressor = zstd.ZstdDecompressor()
@@ -103,8 +103,8 @@ def keep_messages(document: bytes, messages: Messages) -> bytes:
 def _last_of(messages: bytes) -> bytes:
     """The last message in the canonical JSON of an array, given without its brackets.
 
-    Searches backwards for the marker of a message's start. One inside a nested value does not
-    count: after it, more brackets close than open.
+    Searches backwards for the marker of a message's start. Skips markers inside nested values:
+    after such a marker, more brackets close than open.
     """
     end, depth = len(messages), 0
     while (start := messages.rfind(_NEXT_MESSAGE, 0, end)) != -1:

@@ -27,7 +27,7 @@ def client() -> "DynamoDBClient":
     """A new client, with the region and credentials of the environment.
 
     Its timeout bounds each wait for data, not their sum. Only the function's timeout ends an
-    answer that arrives drop by drop.
+    answer that trickles in.
     """
     import boto3  # slow to import, and needed only if `Reader` fails
     from botocore.config import Config

@@ -62,8 +62,8 @@ def request(
     values = {":pk": str(partition)}
     created = _within("sk", query.created_at, values)
     updated = _within("updatedKey", query.updated_at, values)
-    # DynamoDB requires a range of the sort key in use to be in the key condition, and any other
-    # range to be in the filter.
+    # DynamoDB: a range on the sort key of the table or index that is read must be in the key
+    # condition, and any other range in the filter.
     condition, *filters = (updated, created) if query.by_updated else (created, updated)
     for name, value in (("agentId", query.agent_id), ("pathwayId", query.pathway_id)):
         if value is not None:
@@ -177,7 +177,7 @@ def updated_key(item: "Item") -> str:
 
 
 def condition_values(item: "Item") -> "dict[str, AttributeValueTypeDef]":
-    """The values that `IS_NEWER` and `IS_NEWER_AND_THERE` compare, to write this item."""
+    """The values that `IS_NEWER` and `IS_NEWER_AND_THERE` need when this item is written."""
     return {":updatedKey": {"S": updated_key(item)}}
 
 

@@ -20,7 +20,7 @@ from pybase64 import b64decode
 from storage.dynamodb import ATTEMPT_SECONDS, client
 
 _KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
-# Fields of every complete answer. GetItem's is there because the request asks for it.
+# Fields of every complete answer. GetItem returns `ConsumedCapacity` because the request asks.
 _ALWAYS = {"Query": {"Items", "Count"}, "GetItem": {"ConsumedCapacity"}}
 _ONLY_FOR_BOTO3 = (
     *("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"),

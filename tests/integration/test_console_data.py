@@ -330,8 +330,8 @@ def test_the_console_alone_reads_a_key_consistently(
     [
         (("issue", "--user", "a#b", "--workspace", "w"), "'--user': a user id has"),
         (("issue", "--user", "u", "--workspace", "a b"), "'--workspace': a workspace id has"),
-        (("issue", "--user", "u", "--workspace", "w", "--expires", "soon"), "say 2030-01-31"),
-        (("issue", "--user", "u", "--workspace", "w", "--expires", "2024-02-30"), "say 2030-01-31"),
+        (("issue", "--user", "u", "--workspace", "w", "--expires", "soon"), "use 2030-01-31"),
+        (("issue", "--user", "u", "--workspace", "w", "--expires", "2024-02-30"), "use 2030-01-31"),
         (("issue", "--user", "u", "--workspace", "w", "--expires", "2020-01-01"), "in the past"),
         (("grant", "key_none", "--workspace", "a b"), "'--workspace': a workspace id has"),
         (("rotate", "key_none", "--overlap", "soon"), "a number and a unit"),

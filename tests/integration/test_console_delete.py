@@ -229,9 +229,9 @@ def test_all_versions_of_an_id_go_when_told(api: Api) -> None:
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
-        (("--tombstones",), "goes with --purge"),
+        (("--tombstones",), "--tombstones requires --purge"),
         *(
-            (arguments, "say --workspace ID and --user ID")
+            (arguments, "use --workspace ID and --user ID")
             for arguments in (
                 *((), ("--purge",), ("--purge", "--tombstones", "--workspace", "demo")),
                 *(
@@ -247,7 +247,10 @@ def test_all_versions_of_an_id_go_when_told(api: Api) -> None:
         ((*OF_THE_USER, "--created-at", OLD), "needs exactly one --id"),
         ((*OF_THE_USER, "--id", "1", "--id", "2", "--created-at", OLD), "needs exactly one --id"),
         ((*OF_THE_USER, "--id", "1", "--created-at", "2024-12-01"), "is not a timestamp"),
-        ((*OF_THE_USER, "--id", "1", "--created-at", OLD, "--all-versions"), "excludes --all-"),
+        (
+            (*OF_THE_USER, "--id", "1", "--created-at", OLD, "--all-versions"),
+            "be combined with --all-",
+        ),
     ],
 )
 def test_a_mistake_is_explained_and_deletes_nothing(

@@ -245,7 +245,7 @@ def test_into_a_table_that_held_something_load_counts_what_sync_clients_do_not_l
     assert load(path)["late"] == 0  # nothing is stored
     later = file(*(record | {"createdAt": "2024-12-02T00:00:00Z"} for record in (fresh, *minutes)))
     told = run("load", later, "--workspace", "other")
-    assert "2 of those loaded are older than a minute: clients that sync find" in told.stdout
+    assert "2 of those loaded were updated over a minute ago: clients that sync find" in told.stdout
     assert load(later, "--overwrite")["late"] == 2
 
 
@@ -527,7 +527,7 @@ def test_plain_takes_extended_json_literally(api: Api, file: Callable[..., Path]
     assert api.get().json[0]["messages"][0]["x"] == extra
     exported = run("export", "--workspace", "demo")
     assert (
-        "the export holds 1 conversation with names that begin with $: load it with --plain."
+        "the export holds 1 conversation with field names that begin with $: load it with --plain."
         in exported.stderr
     )
 
@@ -568,7 +568,7 @@ def test_without_a_table_it_says_how_to_name_one(monkeypatch: pytest.MonkeyPatch
     monkeypatch.delenv("CONVERSATIONS_TABLE")
     result = run("load", "-", "--workspace", "demo", stdin="")
     assert result.exit_code == 2
-    assert "say --stack NAME or --conversations-table NAME, or set CONVERSATIONS_TABLE" in (
+    assert "use --stack NAME or --conversations-table NAME, or set CONVERSATIONS_TABLE" in (
         result.stderr
     )
 
@@ -683,5 +683,5 @@ def test_without_a_workspace_a_file_that_names_none_is_not_loaded(
 ) -> None:
     result = run("load", file(DOCUMENTED, DOCUMENTED))
     assert result.exit_code == 1
-    assert "line 1 names no workspace. Say --workspace ID" in result.stderr
+    assert "line 1 names no workspace. Use --workspace ID" in result.stderr
     assert api.get().json == []

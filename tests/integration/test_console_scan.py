@@ -188,7 +188,7 @@ def test_an_export_of_nothing_says_so(arguments: tuple[str, ...], what: str) -> 
 def test_an_export_is_of_one_workspace_or_of_all(arguments: tuple[str, ...]) -> None:
     result = run("export", *arguments)
     assert (result.exit_code, result.stdout) == (2, "")
-    assert "say either --workspace ID or --all" in result.stderr
+    assert "use either --workspace ID or --all" in result.stderr
 
 
 # cost, pace, throttling
