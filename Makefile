@@ -22,8 +22,8 @@ setup: $(BIN)/conversations $(SAM_VENV)/bin/sam ## Install what a deployer needs
 run: $(BIN)/conversations ## Serve the endpoint on http://127.0.0.1, PORT=3000, with demo data; VERBOSE=1 shows the functions' logs
 	@$(BIN)/conversations serve --port $(PORT) $(if $(VERBOSE),--verbose)
 
-# Three workers for two cores, since some tests wait. CI takes all cases, and measures what the unit
-# tests cover; of the others, with an AWS in the same process, that would double the time.
+# Three workers for two cores, since some tests wait. CI runs all cases, and measures the coverage of the
+# unit tests only: the others have an AWS in the same process, where measuring would double the time.
 PARALLEL := --numprocesses 3 --dist loadfile
 test: $(BIN)/conversations $(MINISTACK_VENV)/bin/ministack ## Run the unit and integration tests
 	$(if $(CI),$(BIN)/pytest $(PARALLEL) tests/unit --cov)

@@ -62,7 +62,7 @@ def root(
     context: typer.Context,
     version: Annotated[bool, typer.Option("--version", help="Show the version and exit.")] = False,
 ) -> None:
-    """Show the version, or help where no command is named."""
+    """Show the version, or help if no command is named."""
     if version:
         from importlib.metadata import version as version_of
 
@@ -203,5 +203,5 @@ def _interrupt(*_: object) -> NoReturn:
 
 
 for registered in (*app.registered_commands, *keys.app.registered_commands):
-    # An indented example keeps its lines: Typer's mark for that is `\b`.
+    # Typer rewraps an indented example unless `\b` stands before it.
     registered.help = (getdoc(registered.callback) or "").replace("\n\n    ", "\n\n\b\n    ")

@@ -17,7 +17,7 @@ def delete(
         typer.Option(
             metavar="ID",
             parser=user_id,
-            help="The user. Only --purge --tombstones can do without.",
+            help="The user. Required, except with --purge --tombstones.",
         ),
     ] = None,
     all_workspaces: Annotated[
@@ -34,7 +34,10 @@ def delete(
         bool, typer.Option("--all-versions", help="With --id: the items with any `createdAt`.")
     ] = False,
     purge: Annotated[
-        bool, typer.Option("--purge", help="Remove items and tombstones, and leave no tombstone.")
+        bool,
+        typer.Option(
+            "--purge", help="Remove items for good, tombstones too, and leave no new ones."
+        ),
     ] = False,
     tombstones: Annotated[
         bool, typer.Option("--tombstones", help="With --purge: remove tombstones only.")

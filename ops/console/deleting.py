@@ -30,7 +30,7 @@ _UNNOTICED = "clients that sync will not notice, and will keep their copies."
 class Deleter:
     """Shows what will be deleted, asks, and deletes it.
 
-    Ends the command with exit code 3 where nothing matched.
+    Ends the command with exit code 3 if nothing matched.
 
     Attributes:
         read_units: the most that a scan uses per second.
@@ -44,7 +44,7 @@ class Deleter:
     as_json: bool
 
     def find(self, workspace: str, user: str, *, purge: bool, tombstones: bool) -> "list[Item]":
-        """Those of a user's items in a workspace that the options select, before `--id` filters."""
+        """The user's items in the workspace that `purge` and `tombstones` select."""
         return [
             item
             for item in self.tables.conversations.states(workspace, user)

@@ -18,8 +18,8 @@ _ADVICE = {
     ),
     "ConditionalCheckFailedException": ("The key was changed in the meantime.", "try again."),
     "EndpointConnectionError": (
-        "Nothing answers in {place}.",
-        "is the address right, and the network up?",
+        "DynamoDB cannot be reached in {place}.",
+        "is the region right, and the network up?",
     ),
     "ExpiredTokenException": ("The AWS session has expired.", "log in again."),
     "MalformedApiKey": (

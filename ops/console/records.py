@@ -116,9 +116,9 @@ def _text_only(texts: Iterable[tuple[int, bytes]]) -> Iterator[Record]:
 
 
 def _start(stream: BufferedIOBase) -> tuple[int, int, bytes]:
-    """The number of the first line that is not blank, the bytes before it, and its first chunk.
+    """The number of the first line that is not blank, the count of bytes before it, and its start.
 
-    The bytes before it include a byte order mark.
+    The count includes a byte order mark.
     """
     line = stream.readline(_CHUNK)
     first = line.removeprefix(BOM_UTF8)

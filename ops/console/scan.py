@@ -130,7 +130,7 @@ def find(
     """Find the conversations with a customer, in every workspace.
 
     Compares `customer.email` without regard to case, and only the digits of `customer.phone`. To
-    delete what is found, look at it first, and then:
+    delete what is found: look at it, save the ids, delete them.
 
         conversations find --customer me@example.com
         conversations find --customer me@example.com --ids > found

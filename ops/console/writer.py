@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 Write = Callable[[Sequence["Item"]], Written]
 """Stores items with different keys: `put_newer`, or `put` for `--overwrite`."""
 
-_BATCH_BYTES = 1_000_000  # up to 24 batches are written or wait: about 24 MB
+_BATCH_BYTES = 1_000_000  # up to 24 batches are in progress or queued: about 24 MB
 _WAITING_BATCHES = THREADS + 8
 
 

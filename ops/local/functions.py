@@ -50,7 +50,7 @@ class Context:
         self._deadline = _clock() + patience * function.timeout
 
     def get_remaining_time_in_millis(self) -> int:
-        """The time until the timeout, which here is `_PATIENCE` times the template's."""
+        """The time until the timeout, which is longer here than in the template."""
         return max(0, int(1000 * (self._deadline - _clock())))
 
 

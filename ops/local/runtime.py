@@ -109,7 +109,7 @@ class Process:
 
         Raises:
             InvocationError: the function raised.
-            RuntimeError: its process ended, or takes too long.
+            RuntimeError: its process ended or took too long.
         """
         cpu, started = self.cpu, time.perf_counter()
         self._events.put(event)
@@ -120,7 +120,7 @@ class Process:
     @property
     def cpu(self) -> float:
         """Processor seconds that the process has used."""
-        # What clock_getcpuclockid(3) makes of a process id on Linux.
+        # The clock id that clock_getcpuclockid(3) computes from a process id on Linux.
         return time.clock_gettime(~self._process.pid << 3 | 2)
 
     def peak_mb(self) -> float:

@@ -95,7 +95,7 @@ def runtime_python() -> str:
     for python in (str(folder / name) for folder in folders if (folder / name).exists()):
         command = [python, "-I", "-c", _PROBE]
         found = subprocess.run(command, capture_output=True, check=False)
-        # pyenv's shim prints nothing where no version is chosen.
+        # pyenv's shim prints nothing if no version is chosen.
         if found.stdout.split() == [b"outside", b"pip"]:
             return python
         if found.stdout.split() == [b"outside", b"none"]:

@@ -1,4 +1,4 @@
-"""The write side of both tables, for the console and the demo data.
+"""Reads and writes both tables in bulk, for the console and the demo data.
 
 `reading.py` reads many conversations at once, and `conversations.py` writes and deletes them.
 `api_keys.py` adds writing to the key lookup of `storage`. `aws.py`

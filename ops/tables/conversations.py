@@ -36,7 +36,7 @@ class Written(NamedTuple):
 
     Attributes:
         late: the number stored that are too old for sync clients to notice.
-        deleted: the number not stored because of a tombstone that is not older.
+        deleted: the number not stored because the same or a newer tombstone is there.
     """
 
     stored: int

@@ -35,7 +35,7 @@ def handler(event: dict[str, Any], context: "LambdaContext") -> dict[str, Any]:
 
 
 def _merge_headers(event: dict[str, Any]) -> dict[str, Any]:
-    """The event, with header names in lower case and the values of equal names together."""
+    """The event, with header names in lower case and the values of equal names in one list."""
     merged: dict[str, list[str]] = {}
     for name, values in (event.get("multiValueHeaders") or {}).items():
         merged.setdefault(name.lower(), []).extend(values)

@@ -45,7 +45,7 @@ def query_of(event: Mapping[str, Any]) -> ConversationQuery:
     except ValidationError as error:
         wrong = error.errors()[0]
         name = str(wrong["loc"][0])
-        # One error has a text of its own: a well-formed timestamp whose date does not exist.
+        # One error comes with its own text: a well-formed timestamp whose date does not exist.
         said = wrong.get("ctx", {}).get("error") or f"must be {_RULES[name]}"
         raise _wrong(name, str(said)) from None
     for name in given:

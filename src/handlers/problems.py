@@ -1,4 +1,4 @@
-"""Turns every error into a problem response (RFC 9457). Has the table of all error codes."""
+"""Turns every error into a problem response (RFC 9457). Contains the table of all error codes."""
 
 import json
 from dataclasses import dataclass

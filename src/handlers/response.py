@@ -25,7 +25,7 @@ else:
 Coding = Literal["zstd", "gzip", "identity"]
 
 MAX_ENVELOPE_BYTES = 6_291_456  # AWS Lambda quota: a synchronous response
-MAX_JSON_BYTES: dict[Coding, int] = {  # read at most this much: no more would fit the quota
+MAX_JSON_BYTES: dict[Coding, int] = {  # where reading stops: more would not fit the quota
     "zstd": 64_000_000,
     "gzip": 40_000_000,
     "identity": MAX_ENVELOPE_BYTES,

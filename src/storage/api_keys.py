@@ -34,7 +34,7 @@ class ApiKeyTable:
         with store_errors():
             request = find_request(self._name, key_hash, consistent=consistent)
             answer = self._client.get_item(**request)
-        # Every complete answer has it. Without it, a truncated one would look like an unknown key.
+        # Without this check, a truncated answer would look like an unknown key.
         if "ConsumedCapacity" not in answer:
             raise StoreUnavailableError("IncompleteAnswer")
         if "Item" not in answer:

@@ -118,8 +118,8 @@ def _checked(
 ) -> "tuple[list[tuple[Item, Position]], Position | None]":
     """The items of an answer with their positions, and the last position if more follows.
 
-    The client does not notice a truncated answer, or one that belongs to another request on the
-    same connection.
+    boto3 does not notice a truncated answer, and no client notices one that belongs to another
+    request on the same connection.
 
     Raises:
         StoreUnavailableError: the answer is incomplete, or from another partition.

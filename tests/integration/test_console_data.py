@@ -448,7 +448,7 @@ def test_where_nothing_listens_the_variable_and_its_address_are_named(
     monkeypatch.setenv(variable, "http://127.0.0.1:9")
     for command in ("export", "--workspace", "demo"), ("keys", "list"):
         complaint = refused(*command)
-        assert "Nothing answers at http://127.0.0.1:9." in complaint
+        assert "DynamoDB cannot be reached at http://127.0.0.1:9." in complaint
         assert f"hint: {variable} names this address" in complaint
         assert "AWS" not in complaint.replace(variable, "")
 

@@ -2,8 +2,8 @@
 
 `python -m tests.support.answers sam` plays them by `sam local invoke`, in AWS's own image beside
 DynamoDB Local, both in Docker, as docs/deploy.md describes. `python -m tests.support.answers
-invoke` plays them by `conversations invoke`, without Docker. Compared are status, `error.code` and
-body of the endpoint's answers, and everything of the authorizer's.
+invoke` plays them by `conversations invoke`, without Docker. It compares status, `error.code` and
+body of the endpoint's answers, and the whole of the authorizer's.
 """
 
 import json
