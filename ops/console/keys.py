@@ -30,7 +30,7 @@ app = typer.Typer(
     help="""Issue, list, grant, ungrant, revoke and rotate API keys.
 
     A key identifies one user, and grants workspaces. Only its hash is stored, so it is shown once.
-    A change to a key takes up to 60 seconds to have an effect.""",
+    Changes to a key take effect within 60 seconds.""",
 )
 _UNITS = {"m": "minutes", "h": "hours", "d": "days"}
 

@@ -162,7 +162,7 @@ def load(
                 what = "The rest" if summary.records else "It"
                 summary.problem = f"{what} cannot be read: {error}."
             except StrictError as error:
-                summary.problem = f"Stopped, as --strict asks, at {error}"
+                summary.problem = f"Stopped because of --strict, at {error}"
             except StoreError as error:
                 message, hint = explain(error, tables)
                 summary.problem, code = f"{message} {hint[:1].upper()}{hint[1:]} {_GO_ON}", 2

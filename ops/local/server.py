@@ -230,8 +230,8 @@ Keys for the x-api-key header
 Try it
   curl -sS {api.endpoint} -H 'x-api-key: {first.key}' -H 'x-workspace-id: demo'
 
-demo holds the documented conversation, demo-busy {demo.BUSY_COUNT} varied ones.
-demo-mine is empty, for your own.
+Workspace demo holds the documented conversation, demo-busy {demo.BUSY_COUNT} varied ones.
+demo-mine is empty, for your own data.
 
 In a second terminal, this line points the command `conversations` at these tables:
   export PATH={commands}:"$PATH" {line}

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
 ATTEMPT_SECONDS = 4.0  # for the attempt of `storage.reader`, before boto3's
-_CLIENT_SECONDS = 8.0  # two attempts of 1 + 3 s, or quick failures and a pause
+_CLIENT_SECONDS = 8.0  # two attempts: each 1 s to connect, 3 s to read
 SECONDS_TO_ANSWER = 3.0  # for all encodings that shortening the largest page can need
 SECONDS_PER_CALL = ATTEMPT_SECONDS + _CLIENT_SECONDS + SECONDS_TO_ANSWER
 

@@ -79,7 +79,7 @@ class Reader:
         return self._client
 
     def attempt(self, operation: str, request: Any, seconds: float = ATTEMPT_SECONDS) -> Any:
-        """The answer as boto3's client would return it; `None` if it fails within `seconds`."""
+        """The answer, as from boto3's client; `None` if the read fails or takes over `seconds`."""
         try:
             return self._ask(operation, json.dumps(request).encode(), time.monotonic() + seconds)
         except Exception as error:  # noqa: BLE001 - whatever failed, boto3 tries again

@@ -283,7 +283,7 @@ def test_strict_stops_at_the_first_reject(api: Api, tmp_path: Path) -> None:
     path.write_text(lines(*good[:2], {"_id": "x"}, *good[2:]))
     result = run("load", path, path, "--workspace", "demo", "--strict")
     assert result.exit_code == 1
-    assert "Stopped, as --strict asks, at line 3: userId is missing" in result.stderr
+    assert "Stopped because of --strict, at line 3: userId is missing" in result.stderr
     assert result.stdout.count("records in") == 1
     assert sorted(api.get().ids) == ["0", "1"]
 
