@@ -3,14 +3,15 @@
 import copy
 import json
 import re
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
+from contextlib import redirect_stderr, redirect_stdout
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import pytest
 from openapi_spec_validator import validate
+from specshift.cli import main as specshift
 
 from handlers.app import app
 from handlers.problems import PROBLEMS, TITLES
@@ -156,12 +157,10 @@ def changes(tmp_path: Path, document: dict[str, Any]) -> tuple[int, str]:
         files = [tmp_path / "released.json", tmp_path / "changed.json"]
         for file, content in zip(files, pair, strict=True):
             file.write_text(json.dumps(content))
-        console = Path(sys.executable).with_name("specshift")
         options = ("--fail-on", "warning", "--format", "markdown")
-        done = subprocess.run(
-            (console, "diff", *files, *options), capture_output=True, text=True, check=False
-        )
-        broken, reasons = broken or done.returncode, reasons + done.stdout + done.stderr
+        with redirect_stdout(StringIO()) as said, redirect_stderr(said):
+            code = specshift(["diff", *map(str, files), *options])
+        broken, reasons = broken or code, reasons + said.getvalue()
     return broken, reasons
 
 
