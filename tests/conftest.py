@@ -57,7 +57,8 @@ _SETTINGS = settings(
     deadline=None,  # a machine of CI is as slow as it is
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
-settings.register_profile("ci", _SETTINGS, max_examples=100, derandomize=False)
+# CI repeats its cases, so that a failure is of the change; `make test` and `make fuzz` search anew.
+settings.register_profile("ci", _SETTINGS, max_examples=100, derandomize=True)
 settings.register_profile("default", _SETTINGS, max_examples=10)
 settings.load_profile("ci" if CI else "default")
 

@@ -144,10 +144,16 @@ def stored(_moto: None) -> "DynamoDBClient":
     return dynamodb
 
 
-def assert_contained(answer: Answer, caller: Any) -> None:
+def internals(received: str, sent: str) -> set[str]:
+    """What shows how the endpoint is made; an error may repeat a name that the client sent."""
+    return set(INTERNALS.findall(received)) - set(INTERNALS.findall(sent))
+
+
+def assert_contained(answer: Answer, event: dict[str, Any]) -> None:
     """Nothing but what the contract knows, and nothing of anyone else."""
+    caller = event["requestContext"]["authorizer"]
     text = answer.body.decode()
-    assert not INTERNALS.search(text), text
+    assert not internals(text, json.dumps(event)), text
     for name, value in answer.headers.items():
         assert not re.search(r"[\r\n\0]", name + value), (name, value)
     if answer.status in (200, 304):
@@ -162,6 +168,7 @@ def assert_contained(answer: Answer, caller: Any) -> None:
 
 @settings(max_examples=max(REQUESTS * 8 // 10, 1), print_blob=True)
 @given(events())
+@example(EVENT | {"multiValueQueryStringParameters": {"Traceback": ["pydantic"]}})
 def test_no_request_gets_more_than_the_contract_says(
     stored: "DynamoDBClient", event: dict[str, Any]
 ) -> None:
@@ -169,7 +176,7 @@ def test_no_request_gets_more_than_the_contract_says(
     start = time.process_time()
     answer = play(event)
     assert time.process_time() - start < CPU_SECONDS
-    assert_contained(answer, event["requestContext"]["authorizer"])
+    assert_contained(answer, event)
 
 
 lines = st.one_of(
@@ -223,17 +230,18 @@ def api() -> Iterator[tuple[str, int]]:
 def test_no_bytes_bring_the_server_down_or_out_of_its_shape(
     api: tuple[str, int], line: bytes, fields: list[bytes]
 ) -> None:
+    sent = b"\r\n".join([line, *fields, b"connection: close", b"", b""])
     received = b""
     with socket.create_connection(api, 10) as client:
         try:
-            client.sendall(b"\r\n".join([line, *fields, b"connection: close", b"", b""]))
+            client.sendall(sent)
             client.shutdown(socket.SHUT_WR)
             while part := client.recv(65536):
                 received += part
         except OSError as error:
             if error.errno not in HUNG_UP:
                 raise
-    assert not INTERNALS.search(received.decode("latin-1"))
+    assert not internals(received.decode("latin-1"), sent.decode("latin-1"))
     if received.startswith(b"HTTP/"):  # none to an HTTP/0.9 client, nor to one that hung up
         status = int(received.split(b" ", 2)[1])
         assert status in (200, 302, 304, 400, 401, 404, 413), received
