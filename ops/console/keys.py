@@ -85,10 +85,11 @@ def list_keys(
     keys.sort(key=lambda key: (key.user_id, key.created_at, key.key_id))
     if as_json:
         print_rows([_to_json(key) for key in keys], as_json=True)
-    elif keys:
-        print_rows([*map(_to_row, keys)], as_json=False, colours=[*map(_colour, keys)])
     else:
+        print_rows([*map(_to_row, keys)], as_json=False, colours=[*map(_colour, keys)])
+    if not keys:
         typer.echo("There are no keys" + (f" of user {user}." if user else "."), err=True)
+        raise typer.Exit(NOTHING_MATCHED)
 
 
 @app.command()

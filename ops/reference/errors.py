@@ -39,7 +39,7 @@ def responses() -> dict[str, Any]:
     return {
         str(status): {
             "description": title,
-            "headers": headers("x-request-id", *_FURTHER_HEADERS.get(status, ())),
+            "headers": headers("x-request-id", "Cache-Control", *_FURTHER_HEADERS.get(status, ())),
             "content": {
                 "application/problem+json": {
                     "schema": {"$ref": "#/components/schemas/Problem"},
