@@ -552,7 +552,7 @@ def test_another_table_makes_a_new_version_whose_description_lambda_takes(templa
         "LogLevel": "CRITICAL",
         "ArchitectureAsBuilt": "x86_64",
         "SnapStart": "PublishedVersions",
-        "DynamoDBEndpoint": "https://dynamodb.ap-southeast-1.amazonaws.com",
+        "DynamoDBEndpoint": template["Parameters"]["DynamoDBEndpoint"]["MaxLength"] * "x",
         "ExistingConversationsTable": 64 * "x",
         "ExistingApiKeysTable": 64 * "x",
     }
@@ -746,7 +746,7 @@ def test_the_version_that_a_changed_parameter_replaces_is_kept(template: Json) -
 def test_a_changed_parameter_makes_a_new_version(template: Json) -> None:
     for version in of_type(template, "AWS::Lambda::Version").values():
         for name in ("LogLevel", "ArchitectureAsBuilt", "SnapStart", "DynamoDBEndpoint"):
-            assert f"{name}=${{{name}}}" in version["Description"]["Fn::Sub"]
+            assert f"${{{name}}}" in version["Description"]["Fn::Sub"]
 
 
 def test_a_deployment_is_a_canary_that_alarms_roll_back(deployed: Json) -> None:
