@@ -14,22 +14,39 @@ function instant(timestamp) {
   return utc;
 }
 
-// One conversation that the endpoint cannot read fails the user's whole list.
-function check(value, depth = 1) {
+function texts(object, ...names) {
+  for (const name of names)
+    if (typeof object?.[name] !== "string") throw new Error(`malformed ${name}`);
+}
+
+function limits(value, depth = 1) {
   if (typeof value === "number" && !Number.isFinite(value)) throw new Error("number too large");
   if (typeof value !== "object" || value === null) return;
   if (depth > 100) throw new Error("nested too deep");
-  for (const part of Object.values(value)) check(part, depth + 1);
+  for (const part of Object.values(value)) limits(part, depth + 1);
+}
+
+// One conversation that the endpoint cannot read fails the user's whole list.
+function check(conversation) {
+  texts(conversation, "_id", "userId", "pathwayId", "agentId", "createdAt", "updatedAt");
+  const { customer, messages } = conversation;
+  if (customer?.constructor !== Object) throw new Error("malformed customer");
+  texts({ name: "", email: "", phone: "", ...customer }, "name", "email", "phone");
+  if (!Array.isArray(messages)) throw new Error("malformed messages");
+  for (const message of messages) {
+    texts(message, "direction", "message", "status", "_id", "createdAt", "updatedAt");
+    if (typeof message.sent !== "boolean") throw new Error("malformed sent");
+    for (const timestamp of [message.createdAt, message.updatedAt]) instant(timestamp);
+  }
+  limits(conversation);
 }
 
 export async function put(client, table, workspaceId, conversation) {
+  check(conversation);
   const { _id, userId, agentId, pathwayId, createdAt, updatedAt } = conversation;
   if (!/^[A-Za-z0-9_-]{1,64}$/.test(workspaceId)) throw new Error("malformed workspace id");
   for (const id of [_id, userId])
     if (!/^[ -"$-~]{1,128}$/.test(id)) throw new Error("malformed _id or userId");
-  for (const message of conversation.messages)
-    for (const timestamp of [message.createdAt, message.updatedAt]) instant(timestamp);
-  check(conversation);
   const item = {
     pk: { S: `${workspaceId}#${userId}` },
     sk: { S: `${instant(createdAt)}#${_id}` },

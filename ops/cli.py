@@ -5,8 +5,9 @@ import os
 import signal
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from inspect import getdoc
+from io import TextIOWrapper
 from pathlib import Path
 from threading import Event
 from typing import Annotated, Any, NoReturn
@@ -16,7 +17,7 @@ from typer.core import TyperGroup
 from typer.exceptions import TyperException
 
 from ops.console import delete, export, get, keys, load, scan
-from ops.console.errors import fail, show_error
+from ops.console.errors import USAGE, fail, show_error
 
 
 class Console(TyperGroup):
@@ -24,10 +25,19 @@ class Console(TyperGroup):
 
     def main(self, *args: Any, **options: Any) -> NoReturn:
         """Run the command that the arguments name, and exit with its code."""
+        if None in (sys.stdin, sys.stdout, sys.stderr):  # by `<&-` or `>&-`
+            show_error("Standard input, output and error must be open.", "use /dev/null.")
+            sys.exit(USAGE)
         try:
             code = super().main(*args, **options | {"standalone_mode": False})
+            sys.stdout.flush()
         except typer.Abort:
             code = 1
+        except OSError as error:
+            show_error(f"{error.filename or 'The output'}: {error.strerror}.")
+            code = USAGE
+            with suppress(OSError):
+                sys.stdout.close()  # else Python tries again when it ends
         except TyperException as error:
             command = getattr(getattr(error, "ctx", None), "command_path", self.name)
             show_error(error.format_message(), f"see {command} --help")
@@ -63,6 +73,10 @@ def root(
     version: Annotated[bool, typer.Option("--version", help="Show the version and exit.")] = False,
 ) -> None:
     """Show the version, or help if no command is named."""
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # for what its encoding lacks
+    if os.environ.get("NO_COLOR"):
+        context.color = False
     if version:
         from importlib.metadata import version as version_of
 
@@ -145,7 +159,7 @@ def invoke(
         try:
             content = json.loads(event.read_bytes())
             function = deployment.function_for(content)
-        except (AttributeError, TypeError, ValueError) as error:
+        except (AttributeError, RecursionError, TypeError, ValueError) as error:
             fail(f"{event} cannot be run: {error}.")
         with local.demo_data(deployment) as variables:
             answer = runtime.play(content, function, variables)

@@ -67,14 +67,16 @@ def delete(
     Without `--workspace` and `--user`, `--purge --tombstones` removes all tombstones of the table;
     a rollback to 0.1.0 needs this. Repeat it until it finds none.
 
-    Exit codes: 0 done; 1 declined; 2 wrong use, no table, or no answer to the prompt; 3 nothing
-    matched; 130 interrupted.
+    Exit codes: 0 done; 1 declined, or a malformed key may be the user's; 2 wrong use, no table, or
+    no answer to the prompt; 3 nothing matched; 130 interrupted.
     """
     from ops.console.deleting import Deleter, versions
 
     deleter = Deleter(tables=tables, read_units=read_units, yes=yes, as_json=as_json)
+    if (created_at or all_versions) and not ids:
+        fail("--created-at and --all-versions need --id.")
     if all_workspaces:
-        if not user or workspace or ids or created_at or purge or tombstones:
+        if not user or workspace or ids or purge or tombstones:
             fail("--all-workspaces needs --user, and no other option that selects items.")
         deleter.erase(user)
     elif tombstones and not purge:
@@ -85,6 +87,6 @@ def delete(
         fail("Whose conversations?", "use --workspace ID and --user ID.")
     else:
         found = deleter.find(workspace, user, purge=purge, tombstones=tombstones)
-        if ids or created_at:
-            found = versions(found, ids or [], created_at, all_versions=all_versions, purge=purge)
+        if ids:
+            found = versions(found, ids, created_at, all_versions=all_versions, purge=purge)
         deleter.remove(workspace, user, found, purge=purge, tombstones=tombstones)

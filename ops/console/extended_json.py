@@ -62,9 +62,13 @@ def _json_of(kind: str, value: dict[str, Any]) -> Any:
 
 
 def _check(value: dict[str, Any]) -> None:
-    """Refuse values for which bson would invent an id, or drop bytes."""
+    """Refuse values for which bson would invent an id or a date, or drop something."""
     if "$oid" in value and not isinstance(value["$oid"], str):
         raise TypeError
+    if isinstance(value.get("$date"), bool):
+        raise TypeError
     if "$binary" in value:
+        if value.keys() - {"$binary", "$type"}:
+            raise TypeError
         data = value["$binary"]
         b64decode(data["base64"] if isinstance(data, dict) else data, validate=True)

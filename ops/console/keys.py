@@ -161,13 +161,13 @@ def rotate(
         )
     key, issued = _new(old.user_id, old.workspace_ids, expires_at)
     tables.api_keys.put(issued)
+    _show_once(key, issued, tables, as_json=as_json)
     ends = min(ends, old.expires_at or ends)
-    tables.api_keys.expire(old.key_hash, ends)
+    tables.api_keys.expire(old.key_hash, ends)  # last: until here, the old key can still be used
     if not as_json:
-        print(f"{old.key_id} works until {ends}.")
+        print(f"\n{old.key_id} works until {ends}.")
         if expires_at and not given:
             print(f"The new key ends when the old one would have: {expires_at}.")
-    _show_once(key, issued, tables, as_json=as_json)
 
 
 def _new(user: str, workspaces: frozenset[str], expires_at: str | None) -> tuple[str, ApiKey]:
@@ -230,17 +230,21 @@ def _after(overlap: str) -> str:
 
 
 def _show_once(key: str, issued: ApiKey, tables: Tables, *, as_json: bool) -> None:
+    """Show the key; when this returns, it is written."""
     if as_json:
-        print(json.dumps({"key": key, **_to_json(issued)}, indent=2))
+        print(json.dumps({"key": key, **_to_json(issued)}, indent=2), flush=True)
         return
     workspace = min(issued.workspace_ids)
-    print(f"""{key}
+    print(
+        f"""{key}
 
 Save it now: only its hash is stored, and it is not shown again.
 {_line(issued)}
 
 Try it
-  curl -sS {tables.url} -H 'x-api-key: {key}' -H 'x-workspace-id: {workspace}'""")
+  curl -sS {tables.url} -H 'x-api-key: {key}' -H 'x-workspace-id: {workspace}'""",
+        flush=True,
+    )
 
 
 def _report(key: ApiKey, *, as_json: bool) -> None:

@@ -76,6 +76,8 @@ def load(
     """
     from ops.console import loading
 
+    if files.count(Path("-")) > 1:
+        fail("Standard input can be loaded once only.")
     for file in files:
         if file != Path("-") and not file.exists():
             fail(f"There is no file {file}.")

@@ -73,9 +73,9 @@ class Loader:
             Rejects(Path(summary.name)) as rejects,
             Writer(self.write, summary) as writer,
         ):
-            for record in stop.between(read(stream)):
+            for number, record in enumerate(stop.between(read(stream))):
                 try:
-                    writer.add(self._item(record, summary.left_out))
+                    writer.add(self._item(record, summary.left_out, is_first=number == 0))
                 except UnloadableError as error:
                     rejects.add(record, str(error))
                     summary.rejected, summary.rejects = summary.rejected + 1, rejects.path
@@ -84,11 +84,11 @@ class Loader:
                         raise StrictError(f"line {record.line}: {error}") from None
                 progress.update(summary.records, position())
 
-    def _item(self, record: Record, left_out: Counter[str]) -> "Item":
+    def _item(self, record: Record, left_out: Counter[str], *, is_first: bool) -> "Item":
         if record.value is None:
             raise UnloadableError(record.error)
         try:
-            workspace_id, value = self._addressed(record.value, record.line)
+            workspace_id, value = self._addressed(record.value, is_first=is_first)
             value = value if self.literal else plain(value)
             conversation = Conversation.model_validate(value)
             item = layout.pack(workspace_id, conversation)
@@ -101,12 +101,14 @@ class Loader:
         left_out.update(f"customer.{name}" for name in customer)
         return item
 
-    def _addressed(self, value: dict[str, Any], line: int) -> tuple[str, dict[str, Any]]:
+    def _addressed(self, value: dict[str, Any], *, is_first: bool) -> tuple[str, dict[str, Any]]:
         """The workspace that the record goes to, and the conversation in it."""
         if value.keys() != _WITH_WORKSPACE:
-            if self.workspace_id is None:
-                raise UnreadableFileError(f"line {line} names no workspace. Use --workspace ID")
-            return self.workspace_id, value
+            if self.workspace_id:
+                return self.workspace_id, value
+            if is_first:
+                raise UnreadableFileError("its records name no workspace. Use --workspace ID")
+            raise UnloadableError("it names no workspace")
         named, conversation = value["workspaceId"], value["conversation"]
         if self.workspace_id not in (None, named):
             raise UnloadableError("it belongs to a different workspace from the one in --workspace")

@@ -81,6 +81,7 @@ class Tables:
     Attributes:
         stop: set when the operator wants the command to end.
         last_named: the last table looked up, which an error message names.
+        malformed_keys: how many `issued_keys` has skipped.
     """
 
     stack: str | None
@@ -90,6 +91,7 @@ class Tables:
     region: str | None
     stop: Event = field(default_factory=Event)
     last_named: str = ""
+    malformed_keys: int = 0
 
     @cached_property
     def conversations(self) -> "StoredConversations":
@@ -135,6 +137,7 @@ class Tables:
 
         for key in self.api_keys.all():
             if isinstance(key, MalformedApiKeyError):
+                self.malformed_keys += 1
                 warn(f"skipped a malformed key: keyHash {key.hash_start}…")
             else:
                 yield key

@@ -8,6 +8,7 @@ from codecs import BOM_UTF8, getincrementaldecoder
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
+from decimal import Context, localcontext
 from functools import partial
 from io import BufferedIOBase, BufferedReader, RawIOBase
 from itertools import chain
@@ -107,10 +108,15 @@ def read(stream: BufferedIOBase) -> Iterator[Record]:
 
 
 def _text_only(texts: Iterable[tuple[int, bytes]]) -> Iterator[Record]:
-    """Parse each text as a record. Raises `UnreadableFileError` at the first with binary data."""
+    """Parse each text as a record. Raises `UnreadableFileError` at two in a row of binary data."""
+    binary = 0
     for line, text in texts:
-        if _BINARY.match(text):
-            raise UnreadableFileError(f"it is not text from line {line} on")
+        if not _BINARY.match(text):
+            binary = 0
+        elif binary:
+            raise UnreadableFileError(f"it is not text from line {binary} on")
+        else:
+            binary = line
         if text := text.strip():
             yield _parsed(line, text)
 
@@ -230,19 +236,24 @@ def _collect(completed: list[str], depth: int) -> Generator[None, tuple[str, obj
 
 def _feed(parser: Generator[None, bytes, None], chunk: bytes) -> bool:
     """Whether the text is valid so far, or as a whole if the chunk is empty."""
+    most_digits = sys.get_int_max_str_digits()
+    sys.set_int_max_str_digits(0)  # ijson's C code crashes at a number with more
     try:
-        if chunk:
-            parser.send(chunk)
-        else:
-            parser.close()
+        with localcontext(Context(traps=[])):  # 1e9999999999999999999 is no error of ijson's
+            if chunk:
+                parser.send(chunk)
+            else:
+                parser.close()
     except (ijson.JSONError, ValueError):
         return False
+    finally:
+        sys.set_int_max_str_digits(most_digits)
     return True
 
 
 def _spans(text: str, count: int) -> Iterator[tuple[int, int]]:
     """The start and end of each value at the beginning of the text."""
-    decoder, end = JSONDecoder(), 0
+    decoder, end = JSONDecoder(parse_int=str), 0
     for _ in range(count):
         start = cast("re.Match[str]", _GAP.match(text, end)).end()
         _, end = decoder.raw_decode(text, start)

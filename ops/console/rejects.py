@@ -1,6 +1,8 @@
 """The file, next to a source file, for records that could not be loaded."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
 from typing import IO, Self
@@ -29,7 +31,8 @@ class Rejects:
 
     def __exit__(self, *_: object) -> None:
         if self._file:
-            self._file.close()
+            with self._named():
+                self._file.close()
 
     def add(self, record: Record, reason: str) -> None:
         """Append the record below its reason.
@@ -39,10 +42,21 @@ class Rejects:
         """
         if not self._file:
             self._file = self._create()
-        self._file.write(b"%s%d: %s\n" % (REASON, record.line, " ".join(reason.split()).encode()))
+        text = b"%s%d: %s\n" % (REASON, record.line, " ".join(reason.split()).encode())
         if record.text:
             indent = b" " if record.text.startswith(REASON) else b""  # else it would read as one
-            self._file.write(indent + record.text + b"\n")
+            text += indent + record.text + b"\n"
+        with self._named():
+            self._file.write(text)
+
+    @contextmanager
+    def _named(self) -> Iterator[None]:
+        """Name the file in an error of the operating system, which does not name it when full."""
+        try:
+            yield
+        except OSError as error:
+            said = f"{error.strerror}, so rejected records are missing in it"
+            raise OSError(error.errno, said, str(self.path)) from None
 
     def _create(self) -> IO[bytes]:
         for number in count(1):

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from datetime import timedelta
 from math import ceil
 from typing import TYPE_CHECKING, Annotated, Any
+from unicodedata import decimal, normalize
 
 import typer
 
@@ -171,8 +172,8 @@ def find(
 def _contact(text: str) -> str:
     """The form of an email address or phone number for comparison."""
     if "@" in text:
-        return text.strip().casefold()
-    return "".join(filter(str.isdecimal, text))
+        return normalize("NFKC", text).strip().casefold()
+    return "".join(str(decimal(digit)) for digit in text if digit.isdecimal())
 
 
 def _print_arguments(found: list[dict[str, Any]]) -> None:

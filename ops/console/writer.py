@@ -94,7 +94,7 @@ class Writer:
             return
         try:
             # After Ctrl-C nothing is tried again: what DynamoDB throttles now is not written.
-            with suppress(StoreError) if kind else nullcontext():
+            with suppress(StoreError) if kind is KeyboardInterrupt else nullcontext():
                 self._finish_all()
         finally:
             self._pool.shutdown(cancel_futures=True)

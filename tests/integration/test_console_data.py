@@ -16,7 +16,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from domain.api_key import generate, hash_of
-from domain.errors import StoreError
+from domain.errors import StoreError, StoreUnavailableError
 from domain.timestamp import spell
 from handlers import authorize
 from ops.cli import app
@@ -229,6 +229,20 @@ def expiring(hours: int) -> Any:
     return done("keys", "issue", "--user", "u", "--workspace", "demo", "--expires", ends)
 
 
+def test_a_rotation_shows_the_new_key_before_the_old_one_ends(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def expire(*_: object) -> None:
+        raise StoreUnavailableError("ExpiredTokenException")
+
+    old = done("keys", "issue", "--user", "u", "--workspace", "demo")
+    with monkeypatch.context() as failing:
+        failing.setattr(IssuedKeys, "expire", expire)
+        result = run("keys", "rotate", old["keyId"], "--json")
+    assert result.exit_code == 2
+    assert caller(json.loads(result.stdout)["key"]) == caller(old["key"]) == {"demo"}
+
+
 def test_a_rotation_never_lengthens_the_life_of_the_old_key() -> None:
     old = expiring(hours=1)
     rotated = run("keys", "rotate", old["keyId"], "--expires", "2100-01-31")
@@ -394,6 +408,8 @@ def test_keys_are_listed_in_colour_with_their_states_and_none_in_a_word() -> Non
     for state, colour in colours.items():
         assert re.search(rf"^\x1b\[{colour}mkey_\w+  [\d-]+  {state}", shown, re.MULTILINE)
     assert "\x1b" not in run("keys", "list").stdout
+    plain = CliRunner().invoke(app, ["keys", "list"], color=True, env={"NO_COLOR": "1"})
+    assert "\x1b" not in plain.stdout
 
 
 # where the tables are
@@ -449,12 +465,13 @@ def test_where_nothing_listens_the_variable_and_its_address_are_named(
     monkeypatch: pytest.MonkeyPatch, variable: str
 ) -> None:
     monkeypatch.setattr("ops.tables.reading._REACH_SECONDS", 0.1)
-    monkeypatch.setenv(variable, "http://127.0.0.1:9")
-    for command in ("export", "--workspace", "demo"), ("keys", "list"):
-        complaint = refused(*command)
-        assert "DynamoDB cannot be reached at http://127.0.0.1:9." in complaint
-        assert f"hint: {variable} names this address" in complaint
-        assert "AWS" not in complaint.replace(variable, "")
+    for address in ("http://127.0.0.1:9", "127.0.0.1:9"):  # the latter is malformed
+        monkeypatch.setenv(variable, address)
+        for command in ("export", "--workspace", "demo"), ("keys", "list"):
+            complaint = refused(*command)
+            assert f"DynamoDB cannot be reached at {address}." in complaint
+            assert f"hint: {variable} names this address" in complaint
+            assert "AWS" not in complaint.replace(variable, "")
 
 
 COMMANDS = (

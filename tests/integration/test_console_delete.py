@@ -125,6 +125,13 @@ def test_an_erased_person_leaves_nothing(dynamodb: "DynamoDBClient") -> None:
     assert (again.exit_code, json.loads(again.stdout)) == (3, {"keys": 0, "items": 0})
 
 
+def test_a_malformed_key_may_be_what_is_left_of_a_person(dynamodb: "DynamoDBClient") -> None:
+    dynamodb.put_item(TableName="ApiKeysTable", Item={"keyHash": {"S": "a" * 64}})
+    result = delete(*ERASE, "--yes", "--json")
+    assert (result.exit_code, json.loads(result.stdout)) == (1, {"keys": 0, "items": 0})
+    assert "error: A malformed key may be of this user." in result.stderr
+
+
 def test_a_key_alone_is_something_to_erase() -> None:
     issue = ("keys", "issue", "--user", USER, "--workspace", "demo")
     assert CliRunner().invoke(app, issue).exit_code == 0
@@ -244,7 +251,11 @@ def test_all_versions_of_an_id_go_when_told(api: Api) -> None:
             (("--all-workspaces", *arguments), "--all-workspaces needs --user, and no other")
             for arguments in ((), OF_THE_USER, (*OF_THE_USER[2:], "--id", "1"), ("--purge",))
         ),
-        ((*OF_THE_USER, "--created-at", OLD), "needs exactly one --id"),
+        *(
+            ((*which, *versions), "--created-at and --all-versions need --id")
+            for which in (OF_THE_USER, ("--purge", "--tombstones"), ERASE)
+            for versions in (("--created-at", OLD), ("--all-versions",))
+        ),
         ((*OF_THE_USER, "--id", "1", "--id", "2", "--created-at", OLD), "needs exactly one --id"),
         ((*OF_THE_USER, "--id", "1", "--created-at", "2024-12-01"), "is not a timestamp"),
         (

@@ -5,6 +5,8 @@ import gzip
 import json
 import os
 import re
+import resource
+import signal
 import stat
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -18,6 +20,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner, Result
 
+from domain.errors import StoreUnavailableError
 from ops.cli import app
 from ops.local.demo import DOCUMENTED, USER
 from ops.tables.conversations import StoredConversations
@@ -605,15 +608,62 @@ def test_a_file_without_records_is_refused(content: str | bytes) -> None:
     assert summary["problem"] == "It holds no records."
 
 
-@pytest.mark.parametrize("rest", [b"\0" * 5000, b"\x1f\x8b\x08" + b"\n\xd0\x01\x02" * 300])
+@pytest.mark.parametrize("rest", [b"\0\n" * 500, b"\x1f\x8b\x08" + b"\n\xd0\x01\x02" * 300])
 def test_a_file_that_is_no_text_after_the_first_records_is_refused_not_rejected(
     tmp_path: Path, rest: bytes
 ) -> None:
     path = tmp_path / "some.json"
     path.write_bytes(lines(DOCUMENTED, conversation(id="2")).encode() + rest)
     summary = load(path, code=1)
-    assert counts(summary) == (2, 0, 0)
+    assert counts(summary) == (2, 0, 1)
     assert summary["problem"] == "The rest cannot be read: it is not text from line 3 on."
+
+
+def test_a_single_line_that_is_no_text_costs_only_itself(tmp_path: Path) -> None:
+    path = tmp_path / "some.json"
+    damaged = [f"{byte}{lines(conversation(id=id_))}" for byte, id_ in ("\0a", "\x1eb")]
+    between = [lines(conversation(id=id_)) for id_ in "123"]
+    path.write_text("".join([between[0], damaged[0], between[1], damaged[1], between[2]]))
+    summary = load(path, code=1)
+    assert (counts(summary), summary["problem"]) == ((3, 0, 2), None)
+
+
+def test_standard_input_is_loaded_once() -> None:
+    result = run("load", "-", "-", "--workspace", "demo", stdin=lines(DOCUMENTED))
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "Standard input can be loaded once only." in result.stderr
+
+
+def test_a_full_disk_is_said_of_the_rejects_file(file: Callable[..., Path]) -> None:
+    path = file(DOCUMENTED, {}, *[conversation(pathwayId=5)] * 20)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    before_signal = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (500, before[1]))
+    try:
+        summary = load(path, code=2)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, before_signal)
+    missing = f"{path}.rejects: File too large, so rejected records are missing in it."
+    assert summary["problem"] == missing
+
+
+@pytest.mark.parametrize("ends", ["damaged", "strict"])
+def test_a_store_that_fails_at_the_end_of_a_bad_file_is_not_passed_over(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, ends: str
+) -> None:
+    def put(_: StoredConversations, items: Any) -> Any:
+        assert items
+        raise StoreUnavailableError("ExpiredTokenException")
+
+    monkeypatch.setattr(StoredConversations, "put", put)
+    path = tmp_path / "some.json"
+    good = [DOCUMENTED, conversation(id="2")]
+    path.write_text(lines(*good, {}) if ends == "strict" else json.dumps(good)[:-1] + ", oh")
+    summary = load(path, "--overwrite", *(["--strict"] if ends == "strict" else []), code=2)
+    assert summary["loaded"] == 0
+    assert "The AWS session has expired." in summary["problem"]
+    assert summary["problem"].endswith("Run the same command again to continue.")
 
 
 def test_the_three_commonest_reasons_are_shown(file: Callable[..., Path]) -> None:
@@ -683,5 +733,15 @@ def test_without_a_workspace_a_file_that_names_none_is_not_loaded(
 ) -> None:
     result = run("load", file(DOCUMENTED, DOCUMENTED))
     assert result.exit_code == 1
-    assert "line 1 names no workspace. Use --workspace ID" in result.stderr
+    assert "its records name no workspace. Use --workspace ID" in result.stderr
     assert api.get().json == []
+
+
+def test_without_a_workspace_a_line_among_others_that_names_none_is_rejected(
+    api: Api, file: Callable[..., Path]
+) -> None:
+    path = file(addressed("demo", id="1"), {}, conversation(id="2"), addressed("demo", id="3"))
+    (summary,) = json.loads(run("load", path, "--json").stdout)["files"]
+    assert counts(summary) == (2, 0, 2)
+    assert summary["reasons"] == {"it names no workspace": 2}
+    assert sorted(api.get().ids) == ["1", "3"]

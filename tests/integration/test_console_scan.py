@@ -76,6 +76,7 @@ def customers(table: ConversationTable) -> None:
         {"phone": "+49 (151) 23-45"},
         {"email": "other@example.com", "phone": "+15550101"},
         {"name": "me@example.com"},
+        {"email": "jos\u00e9@example.com", "phone": "\u0660\u0661\u0662"},
     )
     for number, contact in enumerate(contacts):
         put(table, conversation(id=f"id {number}", customer=contact))
@@ -94,6 +95,8 @@ def customers(table: ConversationTable) -> None:
         ("+491512345", {"id 1"}),
         ("+49 151 2345", {"id 1"}),
         ("+1 555 0101", {"id 2"}),
+        ("jose\u0301@example.com", {"id 4"}),
+        ("012", {"id 4"}),
     ],
 )
 def test_a_customer_is_found_by_address_or_number(customer: str, ids: set[str]) -> None:

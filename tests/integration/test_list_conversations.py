@@ -480,6 +480,14 @@ def test_a_key_in_place_of_a_parameter_is_not_repeated(api: Api) -> None:
     assert key not in detail
 
 
+def test_a_key_in_place_of_a_workspace_is_not_logged(api: Api, output: Callable[[], str]) -> None:
+    key = "tk_DemoKeyOfTheDocumentedUser4IfRzy"
+    assert_problem(api.get(key, headers={"x-api-key": key}), 404, "workspace_not_found")
+    logged = output()
+    assert "workspace_not_found" in logged
+    assert key not in logged
+
+
 def test_a_range_that_ends_before_it_begins_is_refused(api: Api) -> None:
     early, late = "2024-12-01T08:45:00Z", "2024-12-01T08:45:01Z"
     for name in ("createdAt", "updatedAt"):

@@ -79,6 +79,44 @@ def test_a_shell_completes_commands() -> None:
     assert result.stdout.split() == [b"export"]
 
 
+def shell(command: str, **environment: str) -> tuple[int, str, str]:
+    """The exit code, stdout and stderr of a line in which `conversations` is on the `PATH`."""
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    done = subprocess.run(
+        ["bash", "-c", command],
+        env={**os.environ, "PATH": path, **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return done.returncode, done.stdout, done.stderr
+
+
+def test_output_that_cannot_be_written_is_an_error() -> None:
+    said = "error: The output: No space left on device.\n"
+    assert shell("conversations --version > /dev/full") == (2, "", said)
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-"])
+def test_no_command_begins_without_a_stream_that_it_may_need(closed: str) -> None:
+    code, shown, said = shell(f"conversations load x {closed}")
+    assert (code, shown) == (2, "")
+    assert "Standard input, output and error must be open." in said
+
+
+def test_what_a_terminal_cannot_show_is_spelled(tmp_path: Path) -> None:
+    (tmp_path / "ł.json").write_text("{}\n")
+    command = f"cd '{tmp_path}' && conversations load ł.json --dry-run --workspace w"
+    code, shown, _ = shell(command, PYTHONIOENCODING="ascii")
+    assert code == 1
+    assert shown.startswith("\\u0142.json: 1 record in ")
+
+
+def test_a_name_that_no_file_can_have_is_an_error() -> None:
+    code, _, said = shell(f"conversations load {'a' * 300} --workspace w")
+    assert (code, said) == (2, f"error: {'a' * 300}: File name too long.\n")
+
+
 def test_help_names_every_command_and_a_first_example() -> None:
     shown = run("--help").stdout
     assert all(word in shown for word in ("serve", "invoke", "seed", "conversations serve"))
@@ -139,7 +177,9 @@ def test_demo_data_goes_to_a_dynamodb_on_this_machine_only(
     assert reason in complaint(run("serve", "--port", "0"))
 
 
-@pytest.mark.parametrize("content", ["{", "[]", "{}", '{"httpMethod": "GET", "resource": "/"}'])
+@pytest.mark.parametrize(
+    "content", ["{", "[" * 100_000, "[]", "{}", '{"httpMethod": "GET", "resource": "/"}']
+)
 def test_a_file_that_holds_no_event_is_named(tmp_path: Path, content: str) -> None:
     event = tmp_path / "event.json"
     event.write_text(content)

@@ -187,6 +187,16 @@ def test_numbers_and_text_are_those_of_a_json_parser(layout: str) -> None:
     assert values_of(lone) == [FIRST, None, THIRD]
 
 
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize(
+    "number", ["9" * 5000, "1e99999999999999999999", "-1E-99999999999999999999"]
+)
+def test_a_number_too_large_for_python_costs_at_most_its_record(layout: str, number: str) -> None:
+    text = LAYOUTS[layout]([FIRST, {"n": "<>"}, THIRD]).replace('"<>"', number)
+    first, _, third = values_of(text)
+    assert (first, third) == (FIRST, THIRD)
+
+
 @pytest.mark.parametrize("start", ["[", "{\n", '[{"a":'])
 @pytest.mark.parametrize("nested", ["[", '{"a":'])
 def test_deep_nesting_is_damage(start: str, nested: str) -> None:
