@@ -91,7 +91,7 @@ def encode(
         shorter = page.first(length)
     if longest is None:
         raise _too_large(coding)
-    if if_none_match == "*":  # `*` matches any page; the Link must be the shortened page's
+    if if_none_match == "*":  # matches whatever would be a 200 (RFC 9110, section 13.2.1)
         sent = longest[1].headers
         kept = {name: sent[name] for name in sent if not name.startswith("Content-")}
         return longest[0], Response(304, headers=kept, body=""), 0
@@ -121,9 +121,7 @@ def _respond(
     content.update(headers.get("Link", "").encode())
     digest = content.hexdigest()[:32]
     headers["ETag"] = f'W/"{digest}"'
-    is_whole = link is None  # then a `*` matches even if the list would not fit
-    known = re.findall('"[^"]*"', if_none_match)
-    if f'"{digest}"' in known or (if_none_match == "*" and is_whole):
+    if f'"{digest}"' in re.findall('"[^"]*"', if_none_match):
         return Response(304, headers=headers, body=""), 0
     headers["Content-Type"] = "application/json"
     return _envelope(body, headers, coding)
