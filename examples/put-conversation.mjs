@@ -30,7 +30,8 @@ function limits(value, depth = 1) {
 function check(conversation) {
   texts(conversation, "_id", "userId", "pathwayId", "agentId", "createdAt", "updatedAt");
   const { customer, messages } = conversation;
-  if (customer?.constructor !== Object) throw new Error("malformed customer");
+  if (typeof customer !== "object" || customer === null || Array.isArray(customer))
+    throw new Error("malformed customer");
   texts({ name: "", email: "", phone: "", ...customer }, "name", "email", "phone");
   if (!Array.isArray(messages)) throw new Error("malformed messages");
   for (const message of messages) {

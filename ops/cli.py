@@ -18,6 +18,7 @@ from typer.exceptions import TyperException
 
 from ops.console import delete, export, get, keys, load, scan
 from ops.console.errors import USAGE, fail, show_error
+from ops.console.options import print_json
 
 
 class Console(TyperGroup):
@@ -34,7 +35,7 @@ class Console(TyperGroup):
         except typer.Abort:
             code = 1
         except OSError as error:
-            show_error(f"{error.filename or 'The output'}: {error.strerror}.")
+            show_error(f"{error.filename or 'The output'}: {error.strerror or error}.")
             code = USAGE
             with suppress(OSError):
                 sys.stdout.close()  # else Python tries again when it ends
@@ -63,7 +64,8 @@ app = typer.Typer(
         conversations load --help
 
     Exit codes: 0 done; 1 declined, or done only in part (for example, records were rejected);
-    2 wrong use, no table, or AWS refused or failed; 3 nothing matched; 130 interrupted.""",
+    2 wrong use, no table, output that cannot be written, or AWS refused or failed; 3 nothing
+    matched; 130 interrupted.""",
 )
 
 
@@ -163,7 +165,7 @@ def invoke(
             fail(f"{event} cannot be run: {error}.")
         with local.demo_data(deployment) as variables:
             answer = runtime.play(content, function, variables)
-    print(json.dumps(answer, indent=2, ensure_ascii=False))
+    print_json(answer)
     if "errorType" in answer:
         raise typer.Exit(1)
 

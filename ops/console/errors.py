@@ -39,7 +39,7 @@ _ADVICE = {
         "is it the right one?",
     ),
 }
-for _same in ("ConnectTimeoutError", "ValueError"):  # the latter is of an address without http://
+for _same in ("ConnectTimeoutError", "ValueError"):  # ValueError: the address lacks http://
     _ADVICE[_same] = _ADVICE["EndpointConnectionError"]
 
 

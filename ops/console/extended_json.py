@@ -62,10 +62,10 @@ def _json_of(kind: str, value: dict[str, Any]) -> Any:
 
 
 def _check(value: dict[str, Any]) -> None:
-    """Refuse values for which bson would invent an id or a date, or drop something."""
+    """Refuse values that bson would guess, or take only in part."""
     if "$oid" in value and not isinstance(value["$oid"], str):
         raise TypeError
-    if isinstance(value.get("$date"), bool):
+    if isinstance(value.get("$date"), bool) or isinstance(value.get("$numberLong"), bool | float):
         raise TypeError
     if "$binary" in value:
         if value.keys() - {"$binary", "$type"}:

@@ -11,7 +11,7 @@ import typer
 
 from domain.caller import Caller
 from ops.console.errors import fail, show_error
-from ops.console.options import Tables, User, Workspace, with_tables
+from ops.console.options import Tables, User, Workspace, print_json, with_tables
 
 
 @with_tables
@@ -42,7 +42,7 @@ def get(
     if status != HTTPStatus.OK:
         show_error(f"{status}: {json.loads(body)['detail']}")
         raise typer.Exit(1)
-    print(json.dumps(json.loads(body), indent=2, ensure_ascii=False))
+    print_json(json.loads(body))
     if link := headers.get("link"):
         cursor = dict(parse_qsl(urlsplit(link.partition("<")[2].partition(">")[0]).query))["cursor"]
         typer.echo(f"More follow: add cursor={cursor}", err=True)

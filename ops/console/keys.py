@@ -1,6 +1,5 @@
 """`conversations keys`: the commands for API keys."""
 
-import json
 import re
 import secrets
 from contextlib import suppress
@@ -20,6 +19,7 @@ from ops.console.options import (
     OfUser,
     Tables,
     User,
+    print_json,
     print_rows,
     with_tables,
     workspace_id,
@@ -67,8 +67,7 @@ def issue(
     conversations keys issue --user USER --workspace my-workspace
     """
     key, issued = _new(user, frozenset(workspace), _instant(expires))
-    tables.api_keys.put(issued)
-    _show_once(key, issued, tables, as_json=as_json)
+    _store_and_show(key, issued, tables, as_json=as_json)
     _warn_of_empty(user, workspace, tables)
 
 
@@ -80,13 +79,14 @@ def list_keys(
     *,
     tables: Tables,
 ) -> None:
-    """List the keys, with their users and grants."""
+    """List the keys, with their users and grants.
+
+    Exit codes: 0 listed; 2 wrong use or no table; 3 there are none.
+    """
     keys = [key for key in tables.issued_keys() if user in (None, key.user_id)]
     keys.sort(key=lambda key: (key.user_id, key.created_at, key.key_id))
-    if as_json:
-        print_rows([_to_json(key) for key in keys], as_json=True)
-    else:
-        print_rows([*map(_to_row, keys)], as_json=False, colours=[*map(_colour, keys)])
+    rows = [*map(_to_json if as_json else _to_row, keys)]
+    print_rows(rows, as_json=as_json, colours=[*map(_colour, keys)])
     if not keys:
         typer.echo("There are no keys" + (f" of user {user}." if user else "."), err=True)
         raise typer.Exit(NOTHING_MATCHED)
@@ -160,10 +160,9 @@ def rotate(
             "use --expires DATE to say when the new one ends.",
         )
     key, issued = _new(old.user_id, old.workspace_ids, expires_at)
-    tables.api_keys.put(issued)
-    _show_once(key, issued, tables, as_json=as_json)
+    _store_and_show(key, issued, tables, as_json=as_json)
     ends = min(ends, old.expires_at or ends)
-    tables.api_keys.expire(old.key_hash, ends)  # last: until here, the old key can still be used
+    tables.api_keys.expire(old.key_hash, ends)  # last, so that a failure leaves the old key working
     if not as_json:
         print(f"\n{old.key_id} works until {ends}.")
         if expires_at and not given:
@@ -229,10 +228,19 @@ def _after(overlap: str) -> str:
     return to_instant(end.isoformat())
 
 
-def _show_once(key: str, issued: ApiKey, tables: Tables, *, as_json: bool) -> None:
-    """Show the key; when this returns, it is written."""
+def _store_and_show(key: str, issued: ApiKey, tables: Tables, *, as_json: bool) -> None:
+    """Store the key, and show it once. Revokes it if it cannot be shown."""
+    tables.api_keys.put(issued)
+    try:
+        _show(key, issued, tables, as_json=as_json)
+    except OSError:
+        tables.api_keys.revoke(issued.key_hash, now())
+        raise
+
+
+def _show(key: str, issued: ApiKey, tables: Tables, *, as_json: bool) -> None:
     if as_json:
-        print(json.dumps({"key": key, **_to_json(issued)}, indent=2), flush=True)
+        print_json({"key": key, **_to_json(issued)})
         return
     workspace = min(issued.workspace_ids)
     print(
@@ -248,7 +256,10 @@ Try it
 
 
 def _report(key: ApiKey, *, as_json: bool) -> None:
-    print(json.dumps(_to_json(key), indent=2) if as_json else _line(key))
+    if as_json:
+        print_json(_to_json(key))
+    else:
+        print(_line(key))
 
 
 def _line(key: ApiKey) -> str:

@@ -1,13 +1,12 @@
 """`conversations load`: files of conversations into a workspace."""
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from ops.console.errors import counted, fail, show_error
-from ops.console.options import WORKSPACE, Json, Tables, with_tables
+from ops.console.options import WORKSPACE, Json, Tables, print_json, with_tables
 
 if TYPE_CHECKING:
     from ops.console.writer import Summary, Write
@@ -101,7 +100,7 @@ def load(
 
     code = loading.load(files, loader, tables, tell)
     if as_json:
-        print(json.dumps({"files": [_to_json(summary) for summary in summaries]}, indent=2))
+        print_json({"files": [_to_json(summary) for summary in summaries]})
     raise typer.Exit(code)
 
 

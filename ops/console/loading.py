@@ -37,6 +37,10 @@ class UnloadableError(ValueError):
     """The record cannot be loaded as a conversation."""
 
 
+class UnaddressedError(UnloadableError):
+    """The record does not name the workspace that it goes to."""
+
+
 class StrictError(Exception):
     """A record was rejected under `--strict`."""
 
@@ -73,10 +77,15 @@ class Loader:
             Rejects(Path(summary.name)) as rejects,
             Writer(self.write, summary) as writer,
         ):
-            for number, record in enumerate(stop.between(read(stream))):
+            knows_workspace = self.workspace_id is not None
+            for record in stop.between(read(stream)):
                 try:
-                    writer.add(self._item(record, summary.left_out, is_first=number == 0))
+                    writer.add(self._item(record, summary.left_out))
+                    knows_workspace = True
                 except UnloadableError as error:
+                    if isinstance(error, UnaddressedError) and not knows_workspace:
+                        hint = "Use --workspace ID, or correct that line"
+                        raise UnreadableFileError(f"line {record.line} {error}. {hint}") from None
                     rejects.add(record, str(error))
                     summary.rejected, summary.rejects = summary.rejected + 1, rejects.path
                     summary.reasons[_VARIABLE.sub("…", str(error))] += 1
@@ -84,11 +93,11 @@ class Loader:
                         raise StrictError(f"line {record.line}: {error}") from None
                 progress.update(summary.records, position())
 
-    def _item(self, record: Record, left_out: Counter[str], *, is_first: bool) -> "Item":
+    def _item(self, record: Record, left_out: Counter[str]) -> "Item":
         if record.value is None:
             raise UnloadableError(record.error)
         try:
-            workspace_id, value = self._addressed(record.value, is_first=is_first)
+            workspace_id, value = self._addressed(record.value)
             value = value if self.literal else plain(value)
             conversation = Conversation.model_validate(value)
             item = layout.pack(workspace_id, conversation)
@@ -101,14 +110,12 @@ class Loader:
         left_out.update(f"customer.{name}" for name in customer)
         return item
 
-    def _addressed(self, value: dict[str, Any], *, is_first: bool) -> tuple[str, dict[str, Any]]:
+    def _addressed(self, value: dict[str, Any]) -> tuple[str, dict[str, Any]]:
         """The workspace that the record goes to, and the conversation in it."""
         if value.keys() != _WITH_WORKSPACE:
-            if self.workspace_id:
-                return self.workspace_id, value
-            if is_first:
-                raise UnreadableFileError("its records name no workspace. Use --workspace ID")
-            raise UnloadableError("it names no workspace")
+            if self.workspace_id is None:
+                raise UnaddressedError("names no workspace")
+            return self.workspace_id, value
         named, conversation = value["workspaceId"], value["conversation"]
         if self.workspace_id not in (None, named):
             raise UnloadableError("it belongs to a different workspace from the one in --workspace")

@@ -3,6 +3,7 @@
 import inspect
 import json
 import os
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, wraps
@@ -202,6 +203,12 @@ def with_tables(command: Callable[..., None]) -> Callable[..., None]:
     return run
 
 
+def print_json(value: object) -> None:
+    """Print JSON, with escapes for what the terminal's encoding may lack."""
+    is_utf = sys.stdout.encoding.lower().startswith("utf")
+    print(json.dumps(value, indent=2, ensure_ascii=not is_utf), flush=True)
+
+
 def print_rows(
     rows: Sequence[Mapping[str, object]], *, as_json: bool, colours: Sequence[str | None] = ()
 ) -> None:
@@ -211,7 +218,7 @@ def print_rows(
         colours: the colour of each row of the table.
     """
     if as_json:
-        print(json.dumps(rows, indent=2))
+        print_json(rows)
     elif rows:
         cells = [[*rows[0]], *([str(value) for value in row.values()] for row in rows)]
         widths = [max(map(len, column)) for column in zip(*cells, strict=True)]

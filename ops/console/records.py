@@ -26,6 +26,8 @@ _CHUNK = 1024 * 1024
 
 _BINARY = re.compile(rb"\xff\xfe|\xfe\xff|[^\n]{0,7}[\x00-\x08\x0e-\x1f]")
 _GZIP_ERRORS = (EOFError, gzip.BadGzipFile, zlib.error)
+# ijson's C code crashes at over 4,300 digits, and need not see them: it only finds where records end.
+_LONG_NUMBER = re.compile(rb"([0-9]{20})[0-9]{80,}")
 _GAP = re.compile(r"[\s,]*+")  # between two records
 _LEVELS = {"start_map": 1, "start_array": 1, "end_map": -1, "end_array": -1}
 _MAX_NESTING = 500  # pydantic's parser takes 200, and Python's about 1,000
@@ -108,14 +110,12 @@ def read(stream: BufferedIOBase) -> Iterator[Record]:
 
 
 def _text_only(texts: Iterable[tuple[int, bytes]]) -> Iterator[Record]:
-    """Parse each text as a record. Raises `UnreadableFileError` at two in a row of binary data."""
-    binary = 0
+    """Parse each text as a record. Raises `UnreadableFileError` at two binary lines in a row."""
+    binary = -1
     for line, text in texts:
-        if not _BINARY.match(text):
-            binary = 0
-        elif binary:
-            raise UnreadableFileError(f"it is not text from line {binary} on")
-        else:
+        if _BINARY.match(text):
+            if line == binary + 1:
+                raise UnreadableFileError(f"it is not text from line {binary} on")
             binary = line
         if text := text.strip():
             yield _parsed(line, text)
@@ -236,18 +236,14 @@ def _collect(completed: list[str], depth: int) -> Generator[None, tuple[str, obj
 
 def _feed(parser: Generator[None, bytes, None], chunk: bytes) -> bool:
     """Whether the text is valid so far, or as a whole if the chunk is empty."""
-    most_digits = sys.get_int_max_str_digits()
-    sys.set_int_max_str_digits(0)  # ijson's C code crashes at a number with more
     try:
-        with localcontext(Context(traps=[])):  # 1e9999999999999999999 is no error of ijson's
+        with localcontext(Context(traps=[])):  # else 1e9999999999999999999 raises
             if chunk:
-                parser.send(chunk)
+                parser.send(_LONG_NUMBER.sub(rb"\1", chunk))
             else:
                 parser.close()
     except (ijson.JSONError, ValueError):
         return False
-    finally:
-        sys.set_int_max_str_digits(most_digits)
     return True
 
 

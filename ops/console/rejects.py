@@ -51,11 +51,11 @@ class Rejects:
 
     @contextmanager
     def _named(self) -> Iterator[None]:
-        """Name the file in an error of the operating system, which does not name it when full."""
+        """Add the file's name to an error of writing, which has none."""
         try:
             yield
         except OSError as error:
-            said = f"{error.strerror}, so rejected records are missing in it"
+            said = f"{error.strerror}. Some rejected records are not in it"
             raise OSError(error.errno, said, str(self.path)) from None
 
     def _create(self) -> IO[bytes]:

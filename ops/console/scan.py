@@ -172,7 +172,7 @@ def find(
 def _contact(text: str) -> str:
     """The form of an email address or phone number for comparison."""
     if "@" in text:
-        return normalize("NFKC", text).strip().casefold()
+        return normalize("NFC", text).strip().casefold()
     return "".join(str(decimal(digit)) for digit in text if digit.isdecimal())
 
 

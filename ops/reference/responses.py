@@ -6,8 +6,8 @@ from domain.caller import ID
 
 _HEADERS = {
     "x-request-id": "The request id, which is also in the logs.",
-    "Cache-Control": "`private, no-cache`: clients may keep the list, but must revalidate it. "
-    "Errors have `no-store`.",
+    "Cache-Control": "200 and 304: `private, no-cache`, so clients may keep the list, but must "
+    "revalidate it. Errors: `no-store`.",
     "Vary": "The request headers on which the response depends.",
     "ETag": "Weak. Sent as `If-None-Match`, it gives a 304 as long as nothing has changed.",
     "Link": 'The next page, `rel="next"` (RFC 8288); absent on the last.',

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
+from errno import ENOSPC
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,7 @@ from domain.errors import StoreError, StoreUnavailableError
 from domain.timestamp import spell
 from handlers import authorize
 from ops.cli import app
+from ops.console import keys
 from ops.local.demo import DOCUMENTED, USER
 from ops.tables.api_keys import IssuedKeys
 from storage.api_keys import ApiKeyTable
@@ -241,6 +243,23 @@ def test_a_rotation_shows_the_new_key_before_the_old_one_ends(
         result = run("keys", "rotate", old["keyId"], "--json")
     assert result.exit_code == 2
     assert caller(json.loads(result.stdout)["key"]) == caller(old["key"]) == {"demo"}
+
+
+def test_a_key_that_cannot_be_shown_is_revoked(monkeypatch: pytest.MonkeyPatch) -> None:
+    old = done("keys", "issue", "--user", "u", "--workspace", "demo")
+
+    def print_json(_: object) -> None:
+        raise OSError(ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as full:
+        full.setattr("ops.console.keys.print_json", print_json)
+        named = dict.fromkeys(("stack", "conversations_table", "profile", "region"))
+        options = {"overlap": "0m", "as_json": True, "api_keys_table": "ApiKeysTable"}
+        with pytest.raises(OSError, match="No space"):
+            keys.rotate(key_id=old["keyId"], **options, **named)
+    listed = done("keys", "list")
+    assert [key["keyId"] for key in listed if key["active"]] == [old["keyId"]]
+    assert caller(old["key"]) == {"demo"}
 
 
 def test_a_rotation_never_lengthens_the_life_of_the_old_key() -> None:

@@ -626,6 +626,8 @@ def test_a_single_line_that_is_no_text_costs_only_itself(tmp_path: Path) -> None
     path.write_text("".join([between[0], damaged[0], between[1], damaged[1], between[2]]))
     summary = load(path, code=1)
     assert (counts(summary), summary["problem"]) == ((3, 0, 2), None)
+    again = load(f"{path}.rejects", code=1)
+    assert (counts(again), again["problem"]) == ((0, 0, 2), None)
 
 
 def test_standard_input_is_loaded_once() -> None:
@@ -644,7 +646,7 @@ def test_a_full_disk_is_said_of_the_rejects_file(file: Callable[..., Path]) -> N
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
         signal.signal(signal.SIGXFSZ, before_signal)
-    missing = f"{path}.rejects: File too large, so rejected records are missing in it."
+    missing = f"{path}.rejects: File too large. Some rejected records are not in it."
     assert summary["problem"] == missing
 
 
@@ -733,8 +735,14 @@ def test_without_a_workspace_a_file_that_names_none_is_not_loaded(
 ) -> None:
     result = run("load", file(DOCUMENTED, DOCUMENTED))
     assert result.exit_code == 1
-    assert "its records name no workspace. Use --workspace ID" in result.stderr
+    assert "line 1 names no workspace. Use --workspace ID, or correct that line." in result.stderr
     assert api.get().json == []
+    damaged = file("", DOCUMENTED, DOCUMENTED)
+    (summary,) = json.loads(run("load", damaged, "--json").stdout)["files"]
+    assert (counts(summary), summary["problem"][:31]) == (
+        (0, 0, 1),
+        "The rest cannot be read: line 2",
+    )
 
 
 def test_without_a_workspace_a_line_among_others_that_names_none_is_rejected(
@@ -743,5 +751,5 @@ def test_without_a_workspace_a_line_among_others_that_names_none_is_rejected(
     path = file(addressed("demo", id="1"), {}, conversation(id="2"), addressed("demo", id="3"))
     (summary,) = json.loads(run("load", path, "--json").stdout)["files"]
     assert counts(summary) == (2, 0, 2)
-    assert summary["reasons"] == {"it names no workspace": 2}
+    assert summary["reasons"] == {"names no workspace": 2}
     assert sorted(api.get().ids) == ["1", "3"]

@@ -77,6 +77,8 @@ def customers(table: ConversationTable) -> None:
         {"email": "other@example.com", "phone": "+15550101"},
         {"name": "me@example.com"},
         {"email": "jos\u00e9@example.com", "phone": "\u0660\u0661\u0662"},
+        {"email": "x2@example.com"},
+        {"email": "x\u00b2@example.com"},  # another address
     )
     for number, contact in enumerate(contacts):
         put(table, conversation(id=f"id {number}", customer=contact))
@@ -97,6 +99,7 @@ def customers(table: ConversationTable) -> None:
         ("+1 555 0101", {"id 2"}),
         ("jose\u0301@example.com", {"id 4"}),
         ("012", {"id 4"}),
+        ("x2@example.com", {"id 5"}),
     ],
 )
 def test_a_customer_is_found_by_address_or_number(customer: str, ids: set[str]) -> None:

@@ -69,6 +69,8 @@ def test_every_millisecond_survives() -> None:
         {"$date": "yesterday"},
         {"$date": ""},
         {"$date": True},
+        {"$numberLong": True},
+        {"$numberLong": 5.7},
         {"$date": None},
         {"$date": {"$numberLong": "253402300800000"}},
         {"$date": {"$numberLong": "99999999999999999999"}},
