@@ -71,7 +71,7 @@ sbom: $(AUDIT_VENV)/bin/pip-audit ## Write build/sbom.json, a CycloneDX list of 
 		--pyproject pyproject.toml --output-reproducible --output-file build/sbom.json
 
 invoke: $(BIN)/conversations ## Run EVENT=events/list.json in Lambda's own runtime client (Linux)
-	@$(BIN)/conversations invoke $(or $(EVENT),events/list.json)
+	@$(BIN)/conversations invoke "$(or $(EVENT),events/list.json)"
 
 .PHONY: sam-local
 sam-local: $(BIN)/conversations $(SAM_VENV)/bin/sam ## Run every event with sam local invoke, and compare with tests/support/answers.json (Docker)
@@ -137,7 +137,7 @@ tests/contract/node_modules examples/node_modules: %/node_modules: %/package-loc
 bench: $(BIN)/conversations ## Measure the endpoint and its peers, and write the tables of docs/performance.md
 	$(BIN)/python -m benchmarks
 
-ARTIFACT := $(CURDIR)/build/artifact
+ARTIFACT := build/artifact
 ARTIFACT_VENV := .venv-artifact
 # The other integration tests need the console or, in fuzz, the local server: neither is in the package.
 ARTIFACT_TESTS = $(addprefix tests/unit/, handlers/test_response.py handlers/test_warm_up.py) \
@@ -152,5 +152,5 @@ test-artifact: $(BIN)/conversations $(MINISTACK_VENV)/bin/ministack ## Test the 
 	export VIRTUAL_ENV=$(ARTIFACT_VENV); \
 	$(BIN)/uv pip install --quiet --require-hashes --requirement requirements/dev.txt; \
 	$(BIN)/uv pip install --quiet --no-deps --no-build-isolation --editable .; \
-	ARTIFACT=$(ARTIFACT) PYTHONPATH=$(ARTIFACT) $(ARTIFACT_VENV)/bin/pytest --numprocesses 3 --dist loadfile $(ARTIFACT_TESTS); \
+	ARTIFACT="$$PWD/$(ARTIFACT)" PYTHONPATH="$$PWD/$(ARTIFACT)" $(ARTIFACT_VENV)/bin/pytest --numprocesses 3 --dist loadfile $(ARTIFACT_TESTS); \
 	else echo "test-artifact is skipped"; fi

@@ -99,7 +99,7 @@ app.add_typer(keys.app, name="keys")
 
 @app.command()
 def serve(
-    port: Annotated[int, typer.Option(min=0, max=65535, help="0 picks a free port.")] = 3000,
+    port: Annotated[int, typer.Option(min=0, max=65534, help="0 picks a free port.")] = 3000,
     verbose: Annotated[
         bool, typer.Option("--verbose", help="Show what the functions log, not only on failure.")
     ] = False,

@@ -15,6 +15,7 @@ from ops.local.environment import PARTIQL, Variables, environment
 from ops.local.ports import HOST, listen
 from ops.local.template import ENDPOINT, Template
 from ops.tables.api_keys import IssuedKeys
+from ops.tables.aws import aws_domains
 from ops.tables.conversations import BATCH_ITEMS, StoredConversations
 from storage.dynamodb import client, store_errors
 from storage.layout import pack
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
 _CREDENTIALS = {"AWS_ACCESS_KEY_ID": "local", "AWS_SECRET_ACCESS_KEY": "local"}
-_AWS_DOMAINS = (".amazonaws.com", ".amazonaws.com.cn", ".api.aws")
 
 
 class UnusableEndpointError(Exception):
@@ -58,10 +58,13 @@ def given(endpoint: str) -> Variables:
     Raises:
         UnusableEndpointError: the address belongs to AWS, where demo data must not go.
     """
-    host = urlsplit(endpoint).hostname
+    try:
+        host = urlsplit(endpoint).hostname
+    except ValueError:
+        host = None
     if not host:
         raise UnusableEndpointError(f"{ENDPOINT} must be an address such as http://127.0.0.1:8000.")
-    if host.endswith(_AWS_DOMAINS):
+    if f".{host.rstrip('.')}".endswith(aws_domains()):
         raise UnusableEndpointError(f"{ENDPOINT} leads to AWS, where demo data must not go.")
     absent = {
         name: value

@@ -8,8 +8,9 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, redirect_stdout
+from contextlib import contextmanager, redirect_stdout, suppress
 from http import HTTPStatus
+from importlib.util import cache_from_source
 from io import StringIO
 from pathlib import Path
 from threading import Lock
@@ -94,7 +95,9 @@ class Functions:
         """
         function = self._functions[name]
         with self._lock, self._running(function):
-            answer = self._code.handler(function.handler)(event, Context(function))
+            handler = self._code.handler(function.handler)
+            with self._code.imported():  # for imports inside functions
+                answer = handler(event, Context(function))
             size = len(json.dumps(answer, ensure_ascii=False).encode())
             if size > MAX_RESPONSE_BYTES:
                 raise ValueError(
@@ -153,18 +156,24 @@ class _Code:
         Raises:
             CodeError: it cannot be imported. The reason is printed once per edit, on stderr.
         """
-        files = {file: file.stat() for file in self._src.rglob("*.py")}
-        state = {file: (stat.st_mtime_ns, stat.st_size) for file, stat in files.items()}
+        state = {}
+        for file in self._src.rglob("*.py"):
+            with suppress(FileNotFoundError):  # a link to nothing, such as Emacs' locks
+                stat = file.stat()
+                state[file] = (stat.st_mtime_ns, stat.st_size)
         if state != self._state:
-            edited = {self._shown(file) for file, _ in state.items() ^ self._state.items()}
+            edited = {file for file, _ in state.items() ^ self._state.items()}
+            for file in edited if self._state else ():
+                # Python takes it for current if the file was edited twice within a second.
+                Path(cache_from_source(str(file))).unlink(missing_ok=True)
             if self._state:
-                notice(f"reloaded: {', '.join(sorted(edited))}", "cyan")
+                notice(f"reloaded: {', '.join(sorted(map(self._shown, edited)))}", "cyan")
             self._state, self._modules, self._handlers = state, {}, {}
             self._reported.clear()
         if path not in self._handlers:
             module, _, name = path.rpartition(".")
             try:
-                with self._importing():
+                with self.imported():
                     self._handlers[path] = getattr(importlib.import_module(module), name)
             except (Exception, SystemExit) as error:
                 raise self._explained(error) from error
@@ -193,7 +202,8 @@ class _Code:
         return str(file.relative_to(self._src.parent))
 
     @contextmanager
-    def _importing(self) -> Iterator[None]:
+    def imported(self) -> Iterator[None]:
+        """Have imports find the modules of `src`, instead of this process's, in a `with` block."""
         others = self._take_modules()
         sys.modules.update(self._modules)
         sys.path.insert(0, str(self._src))
@@ -212,6 +222,6 @@ class _Code:
             sys.modules.update(others)
 
     def _take_modules(self) -> dict[str, ModuleType]:
-        packages = {file.parent.name for file in self._src.glob("*/__init__.py")}
-        names = [name for name in sys.modules if name.partition(".")[0] in packages]
+        ours = {path.stem for path in self._src.iterdir()}
+        names = [name for name in sys.modules if name.partition(".")[0] in ours]
         return {name: sys.modules.pop(name) for name in names}

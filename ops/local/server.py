@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
-from socket import socket
+from socket import SHUT_WR, socket
 from socketserver import ThreadingTCPServer
 from threading import Thread
 from typing import Any
@@ -109,6 +109,16 @@ class _Server(ThreadingTCPServer):
         self.socket = listening
         self.port: int = listening.getsockname()[1]
 
+    def shutdown_request(self, request: Any) -> None:
+        """Close the connection once the client, which may still be sending, has read the answer."""
+        with suppress(OSError):
+            request.shutdown(SHUT_WR)
+            request.settimeout(1)
+            for _ in range(1000):
+                if not request.recv(65_536):
+                    break
+        self.close_request(request)
+
     def handle_error(self, request: Any, client_address: Any) -> None:
         if not isinstance(sys.exception(), ConnectionError):  # a client that hung up
             super().handle_error(request, client_address)
@@ -126,6 +136,12 @@ class _RequestHandler(BaseHTTPRequestHandler):
         if name.startswith("do_"):
             return self._answer
         raise AttributeError(name)
+
+    def handle_expect_100(self) -> bool:
+        """Ask for the body at once, instead of when the response is sent."""
+        expected = super().handle_expect_100()
+        self.wfile.flush()
+        return expected
 
     def _answer(self) -> None:
         start = time.perf_counter()

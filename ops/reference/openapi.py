@@ -73,8 +73,9 @@ def document() -> dict[str, Any]:
     declared = _plain(json.loads(app.get_openapi_json_schema()))
     schemas = declared["components"]["schemas"]
     for _, _, operation in operations(declared):
-        operation["parameters"] = [_with_example(each) for each in operation["parameters"]]
-        del operation["responses"]["422"]  # Powertools' version of what `errors` describes
+        given = operation.get("parameters", [])
+        operation["parameters"] = [_with_example(each) for each in given]
+        operation["responses"].pop("422", None)  # Powertools' version of what `errors` describes
         if operation["operationId"] == "getAllConversations":
             _describe_list(operation, schemas)
         operation["responses"] |= errors.responses()

@@ -24,8 +24,15 @@ _INDEX = """\
 
 Send two headers, `x-api-key` and `x-workspace-id`. Without query parameters the response is one
 JSON array with everything; with `limit` it is a page, and the `Link` header has the next one's URL.
-To keep a copy, ask with `sort=updatedAt`, `updatedAtGe` and `deleted=include`, which also lists the
-tombstones of deleted conversations. Errors are `application/problem+json`.
+A page has at most 1000 conversations; only a page without `Link` is the last.
+
+To keep a copy, ask with `sort=updatedAt`, `updatedAtGe` and `deleted=include`, without `agentId`
+and `pathwayId`. What has a `deletedAt` is a tombstone: drop its `_id` from the copy. Begin each
+round a minute before the newest `updatedAt` seen or the start of the last round, whichever is
+earlier. After 90 days without a round, start over with an empty copy.
+
+Errors are `application/problem+json`; `error.code` tells them apart. After a 429 or 503, wait for
+the number of seconds in `Retry-After`. A key has about 60 requests a minute.
 
 ## Docs
 
@@ -37,7 +44,7 @@ tombstones of deleted conversations. Errors are `application/problem+json`.
 
 ## Optional
 
-- [All of these pages in one](llms-full.txt)
+- [All of these pages in one, except OpenAPI](llms-full.txt)
 """
 
 

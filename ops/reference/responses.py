@@ -37,8 +37,8 @@ TOMBSTONE = {
         "deletedAt": {
             "type": "string",
             "format": "date-time",
-            "description": "The timestamp when the conversation was deleted. "
-            "No conversation has this field.",
+            "description": "The timestamp when the conversation was deleted, or a millisecond "
+            "after its `updatedAt` if that was later. No conversation has this field.",
         },
     },
     "required": ["_id", "updatedAt", "deletedAt"],

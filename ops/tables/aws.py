@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 import boto3
 from botocore import exceptions
 from botocore.config import Config
+from botocore.loaders import Loader
 from botocore.parsers import ResponseParserError
 
 from domain.errors import StoreError
@@ -70,6 +71,13 @@ def stack_outputs(stack: str, profile: str | None, region: str | None) -> dict[s
         session = boto3.Session(profile_name=profile, region_name=region)
         (found,) = session.client("cloudformation").describe_stacks(StackName=stack)["Stacks"]
         return {output["OutputKey"]: output["OutputValue"] for output in found.get("Outputs", ())}
+
+
+def aws_domains() -> tuple[str, ...]:
+    """The domains of AWS's services in all its partitions, each after a dot."""
+    partitions = Loader().load_data("partitions")["partitions"]
+    names = ("dnsSuffix", "dualStackDnsSuffix")
+    return tuple(f".{partition['outputs'][name]}" for partition in partitions for name in names)
 
 
 def endpoint() -> tuple[str, str] | None:

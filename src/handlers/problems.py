@@ -121,9 +121,11 @@ PROBLEMS = {
     "response_too_large": Problem(
         413,
         "The list is too large for one response, or takes too long to read. "
-        "Send Accept-Encoding: zstd, gzip, or ask for pages with the query parameter limit.",
+        "Ask for pages with the query parameter limit, or, if your client decodes zstd, "
+        "send Accept-Encoding: zstd, gzip.",
         when="The list is too large for one response, or takes too long to read.",
-        what_to_do="Send `Accept-Encoding: zstd, gzip`, or ask for pages with `limit`.",
+        what_to_do="Ask for pages with `limit`, or, if your client decodes zstd, send "
+        "`Accept-Encoding: zstd, gzip`.",
     ),
     "request_too_large": Problem(
         413,
@@ -142,7 +144,7 @@ PROBLEMS = {
         "Too many requests. Try again after the number of seconds in Retry-After.",
         when="Too many requests with this key, from this address, or to the whole API.",
         what_to_do="Wait for the number of seconds in `Retry-After`, then try again. "
-        "The error can recur, because the rate is estimated.",
+        "The error can come again after the wait, so try a few times.",
     ),
     "internal_error": Problem(
         500,

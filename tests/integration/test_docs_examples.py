@@ -191,15 +191,18 @@ def test_a_test_runs_by_its_name(tmp_path: Path) -> None:
 SYNC = {
     "python": """
 import json
+from datetime import UTC
 given = json.loads(GIVEN)
 copy = dict(given["copy"])
-since = sync(copy, datetime.fromtimestamp(given["since"] / 1000, UTC))
+since = given["since"] and datetime.fromtimestamp(given["since"] / 1000, UTC)
+since = sync(copy, since)
 print(json.dumps({"copy": list(copy.items()), "since": since.timestamp() * 1000}))
 """,
     "js": """
 const given = JSON.parse(GIVEN);
 const saved = new Map(given.copy);
-console.log(JSON.stringify({ since: await sync(saved, given.since), copy: [...saved] }));
+const next = await sync(saved, given.since ?? undefined);
+console.log(JSON.stringify({ since: next, copy: [...saved] }));
 """,
 }
 POLL = {
@@ -273,7 +276,7 @@ def called(language: str, section: str, driver: Mapping[str, str], where: Place,
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_a_copy_is_kept_in_sync(place: Place, mine: Any, language: str) -> None:
     old, future = mine(id="old"), mine(id="future", updatedAt="2999-01-01T00:00:00Z")
-    state = called(language, "Sync", SYNC, place, {"copy": [], "since": 0})
+    state = called(language, "Sync", SYNC, place, {"copy": [], "since": None})
     assert dict(state["copy"]) == {"old": old, "future": future}
     now = datetime.now(UTC).isoformat().replace("+00:00", "Z")
     new = mine(id="old", agentId="changed", updatedAt=now)

@@ -196,6 +196,26 @@ def test_what_is_no_request_gets_the_gateways_answer(
     assert answer.json["error"]["code"] == code
 
 
+def test_a_client_that_sends_too_much_reads_why(local: LocalApi) -> None:
+    for _ in range(5):
+        connection = http.client.HTTPConnection(local.url.removeprefix("http://"))
+        connection.request("POST", PATH, bytes(11_000_000))
+        response = connection.getresponse()
+        assert response.status == 413
+        assert json.loads(response.read())["error"]["code"] == "request_too_large"
+        connection.close()
+
+
+def test_a_client_that_waits_for_100_continue_gets_it(local: LocalApi) -> None:
+    host, port = local.url.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port)), timeout=10) as connection:
+        head = f"POST {PATH} HTTP/1.1\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n"
+        connection.sendall(head.encode())
+        assert connection.recv(1000).startswith(b"HTTP/1.1 100 ")
+        connection.sendall(b"hello")
+        assert connection.recv(1000).startswith(b"HTTP/1.1 404 ")
+
+
 def test_edits_are_picked_up_and_a_syntax_error_is_named_to_the_client(
     local: LocalApi,
     tmp_path: Path,

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from datetime import datetime
+from email.utils import format_datetime
 from functools import partial
 from math import inf
 from pathlib import Path
@@ -123,7 +124,7 @@ class Simulation(RuleBasedStateMachine):
         self.resources.enter_context(self.deployment)
         self.folder = Path(self.resources.enter_context(TemporaryDirectory()))
         self.http = self.resources.enter_context(http_client(self.over_http))
-        self.sync_loop = guides_sync(self.http, store.now)
+        self.sync_loop = guides_sync(self.http)
         self.issued_keys, self.console = self.deployment.issued_keys, self.deployment.console
         self.small = room < response.MAX_ENVELOPE_BYTES
         self.issued: dict[str, Issued] = {}
@@ -547,13 +548,18 @@ class Simulation(RuleBasedStateMachine):
         """What a sync client's request brings; each page is as small as the server may make it."""
         client = self.syncing
         parameters = dict(request.url.params)
-        question = {n: v for n, v in parameters.items() if n not in ("limit", "cursor")}
-        question["updatedAtGe"] = instant(millisecond_of(question["updatedAtGe"]))
-        if "cursor" not in parameters or client.walk is None:
-            client.walk = Walk(client.partition, question, self.store.clock)
-        parameters["limit"] = str(self.random.randrange(1, 4))
-        answer = self.get(client.key, client.workspace, parameters, walk=client.walk)
+        walk = None
+        if "sort" in parameters:  # else it asks for the time
+            question = {n: v for n, v in parameters.items() if n not in ("limit", "cursor")}
+            if "updatedAtGe" in question:
+                question["updatedAtGe"] = instant(millisecond_of(question["updatedAtGe"]))
+            if "cursor" not in parameters or client.walk is None:
+                client.walk = Walk(client.partition, question, self.store.clock)
+            walk = client.walk
+            parameters["limit"] = str(self.random.randrange(1, 4))
+        answer = self.get(client.key, client.workspace, parameters, walk=walk)
         headers = {n: v for n, v in answer.headers.items() if n != "content-encoding"}
+        headers["date"] = format_datetime(self.store.now(), usegmt=True)
         return httpx.Response(answer.status, headers=headers, content=answer.body)
 
     def round(self, client: Copy, since: datetime | None = None) -> bool:

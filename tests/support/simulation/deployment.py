@@ -6,7 +6,7 @@ import logging
 import re
 from collections.abc import Callable
 from contextlib import ExitStack, redirect_stdout
-from datetime import datetime, tzinfo
+from datetime import datetime
 from threading import Event
 from typing import Any, Self, cast
 from unittest.mock import patch
@@ -132,18 +132,11 @@ def http_client(answer: Callable[[httpx.Request], httpx.Response]) -> httpx.Clie
     return httpx.Client(transport=transport, base_url="https://api.example", trust_env=False)
 
 
-def guides_sync(api: httpx.Client, now: Callable[[], datetime]) -> Callable[..., datetime]:
-    """The guides' `sync`, for which it is as late as `now` says."""
-
-    class Clock(datetime):
-        @classmethod
-        def now(cls, tz: tzinfo | None = None) -> Self:
-            return cls.fromisoformat(now().astimezone(tz).isoformat())
-
+def guides_sync(api: httpx.Client) -> Callable[..., datetime]:
+    """The guides' `sync`, on a client."""
     blocks = re.findall(r"```python\n(.*?)```", (DOCS / "guides.md").read_text(), re.DOTALL)
     (pages,) = (block for block in blocks if "def conversations(" in block)
     (changes,) = (block for block in blocks if "def sync(" in block)
     names: dict[str, Any] = {"URL": "/v1/api/conversations", "api": api}
     exec(pages.partition("\n\n\n")[0] + "\n" + changes, names)  # noqa: S102 - the guides' own code
-    names["datetime"] = Clock
     return names["sync"]  # type: ignore[no-any-return]

@@ -1,13 +1,13 @@
 """What the simulation draws, simple things first, and what its clients keep."""
 
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from random import Random
 from typing import Any, NamedTuple
 
 from hypothesis import strategies as st
 
-from tests.support.simulation.dynamodb import START, instant
+from tests.support.simulation.dynamodb import instant
 from tests.support.simulation.history import Question, Walk
 
 MINUTE = 60_000
@@ -120,7 +120,7 @@ class Copy:
     workspace: str
     user: str
     conversations: dict[str, Any] = field(default_factory=dict)
-    since: datetime = START - timedelta(days=365)
+    since: datetime | None = None
     listed: int = -1
     synced: int = -1
     walk: Walk | None = None

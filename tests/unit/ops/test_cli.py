@@ -166,6 +166,10 @@ def test_seed_asks_where_to() -> None:
         ("http://127.0.0.1:9", "No DynamoDB answers at http://127.0.0.1:9 ("),
         ("https://dynamodb.us-east-1.amazonaws.com", "leads to AWS"),
         ("https://dynamodb.eu-west-1.api.aws", "leads to AWS"),
+        ("https://dynamodb.us-east-1.amazonaws.com.", "leads to AWS"),
+        ("https://dynamodb.eusc-de-east-1.amazonaws.eu", "leads to AWS"),
+        ("https://dynamodb.cn-north-1.api.amazonwebservices.com.cn", "leads to AWS"),
+        ("http://[", "must be an address"),
         ("127.0.0.1:8000", "must be an address"),
     ],
 )

@@ -54,6 +54,38 @@ def test_an_edit_is_picked_up_in_every_module(tmp_path: Path) -> None:
     assert subject.invoke("F", {}) == "another"
 
 
+def test_an_edit_right_after_another_is_picked_up(tmp_path: Path) -> None:
+    subject = functions(tmp_path)
+    for number in range(1, 6):  # the same length, within one second
+        write(tmp_path, f"return {number}")
+        assert subject.invoke("F", {}) == number
+
+
+@pytest.mark.parametrize("name", ["top.py", "outside/thing.py"])
+def test_an_edit_outside_of_the_packages_is_picked_up(tmp_path: Path, name: str) -> None:
+    module = tmp_path / name
+    module.parent.mkdir(exist_ok=True)
+    write(tmp_path, "return VALUE", f"from {name[:-3].replace('/', '.')} import VALUE")
+    subject = functions(tmp_path)
+    for value in (1, 22):
+        module.write_text(f"VALUE = {value}")
+        assert subject.invoke("F", {}) == value
+
+
+def test_an_import_inside_a_function_finds_the_functions_modules(tmp_path: Path) -> None:
+    write(tmp_path, "from domain.value import VALUE; return VALUE")
+    subject = functions(tmp_path)
+    for value in (1, 22):
+        (tmp_path / "domain" / "value.py").write_text(f"VALUE = {value}")
+        assert subject.invoke("F", {}) == value
+
+
+def test_a_lock_of_emacs_is_no_file(tmp_path: Path) -> None:
+    write(tmp_path, "return 1")
+    (tmp_path / "handlers" / ".#f.py").symlink_to("me@host.1:2")
+    assert functions(tmp_path).invoke("F", {}) == 1
+
+
 def test_without_an_edit_nothing_is_imported_anew(tmp_path: Path) -> None:
     write(tmp_path, "calls.append(1); return len(calls)", head="calls = []")
     subject = functions(tmp_path)

@@ -91,8 +91,13 @@ def test_an_operation_that_a_handler_adds_is_in_the_reference(
     def ping(depth: int) -> dict[str, str]:
         return {"depth": str(depth)}
 
+    @app.get("/v1/api/pong", summary="Answer", operation_id="pong")
+    def pong() -> dict[str, str]:
+        return {}
+
     document = openapi.document()
     validate(document)
+    assert document["paths"]["/v1/api/pong"]["get"]["parameters"] == []
     operation = document["paths"]["/v1/api/ping"]["get"]
     assert [parameter["name"] for parameter in operation["parameters"]] == ["depth"]
     assert set(operation["responses"]) == {"200", *map(str, PROBLEM_RESPONSES)}
