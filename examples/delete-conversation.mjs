@@ -5,9 +5,9 @@ import { DynamoDBClient, GetItemCommand, PutItemCommand } from "@aws-sdk/client-
 const DAY = 86_400; // seconds
 
 export async function remove(client, table, workspaceId, userId, id, createdAt) {
-  if (!/^[A-Za-z0-9_-]{1,64}$/.test(workspaceId)) throw new Error("malformed workspace id");
+  if (!/^[A-Za-z0-9_-]{1,64}$/.test(workspaceId ?? "")) throw new Error("malformed workspace id");
   for (const text of [userId, id])
-    if (!/^[ -"$-~]{1,128}$/.test(text)) throw new Error("malformed _id or userId");
+    if (!/^[ -"$-~]{1,128}$/.test(text ?? "")) throw new Error("malformed _id or userId");
   const Key = {
     pk: { S: `${workspaceId}#${userId}` },
     sk: { S: `${new Date(createdAt).toISOString()}#${id}` }, // milliseconds, Z

@@ -45,7 +45,7 @@ function check(conversation) {
 export async function put(client, table, workspaceId, conversation) {
   check(conversation);
   const { _id, userId, agentId, pathwayId, createdAt, updatedAt } = conversation;
-  if (!/^[A-Za-z0-9_-]{1,64}$/.test(workspaceId)) throw new Error("malformed workspace id");
+  if (!/^[A-Za-z0-9_-]{1,64}$/.test(workspaceId ?? "")) throw new Error("malformed workspace id");
   for (const id of [_id, userId])
     if (!/^[ -"$-~]{1,128}$/.test(id)) throw new Error("malformed _id or userId");
   const item = {

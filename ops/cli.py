@@ -27,7 +27,9 @@ class Console(TyperGroup):
     def main(self, *args: Any, **options: Any) -> NoReturn:
         """Run the command that the arguments name, and exit with its code."""
         if None in (sys.stdin, sys.stdout, sys.stderr):  # by `<&-` or `>&-`
-            show_error("Standard input, output and error must be open.", "use /dev/null.")
+            show_error(
+                "Standard input, output and error must be open.", "redirect to /dev/null instead."
+            )
             sys.exit(USAGE)
         try:
             code = super().main(*args, **options | {"standalone_mode": False})

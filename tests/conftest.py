@@ -57,7 +57,7 @@ _SETTINGS = settings(
     deadline=None,  # a machine of CI is as slow as it is
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
-# CI repeats its cases: what fails is the change. `make test` and `make fuzz` try new ones.
+# CI repeats the same cases, so a failure comes from the change; `make fuzz` tries new ones.
 settings.register_profile("ci", _SETTINGS, max_examples=100, derandomize=True)
 settings.register_profile("default", _SETTINGS, max_examples=10)
 settings.load_profile("ci" if CI else "default")

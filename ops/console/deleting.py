@@ -123,7 +123,11 @@ class Deleter:
     def _report(self, text: str, counts: dict[str, int]) -> None:
         print(json.dumps(counts) if self.as_json else text)
         if self.tables.malformed_keys:  # only `erase` reads keys
-            fail("A malformed key may be theirs.", "see docs/operate.md, “A malformed key”.", 1)
+            fail(
+                "A malformed API key may be the user's.",
+                "see docs/operate.md, “A malformed key”.",
+                1,
+            )
         if not any(counts.values()):
             raise typer.Exit(NOTHING_MATCHED)
 

@@ -16,14 +16,14 @@ _ADVICE = {
         "AWS denies access.",
         "use a --profile that may access the tables; docs/deploy.md has the policies.",
     ),
-    "ConfigParseError": ("AWS's configuration file is malformed.", "see `aws configure list`."),
+    "ConfigParseError": ("AWS's configuration file is malformed.", "check ~/.aws/config."),
     "ConditionalCheckFailedException": ("The key was changed in the meantime.", "try again."),
     "EndpointConnectionError": (
         "DynamoDB cannot be reached in {place}.",
         "is the region right, and the network up?",
     ),
     "ExpiredTokenException": ("The AWS session has expired.", "log in again."),
-    "InvalidRegionError": ("The AWS region is malformed.", "a region is named like eu-central-1."),
+    "InvalidRegionError": ("The AWS region is malformed.", "use a name such as eu-central-1."),
     "MalformedApiKey": (
         "The key's item is malformed, so the key does not work.",
         "see docs/operate.md, “A malformed key”.",

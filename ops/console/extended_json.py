@@ -62,7 +62,7 @@ def _json_of(kind: str, value: dict[str, Any]) -> Any:
 
 
 def _check(value: dict[str, Any]) -> None:
-    """Refuse values that bson would guess, or take only in part."""
+    """Refuse values that bson would misread, or read only in part."""
     if "$oid" in value and not isinstance(value["$oid"], str):
         raise TypeError
     if isinstance(value.get("$date"), bool) or isinstance(value.get("$numberLong"), bool | float):

@@ -26,7 +26,7 @@ _CHUNK = 1024 * 1024
 
 _BINARY = re.compile(rb"\xff\xfe|\xfe\xff|[^\n]{0,7}[\x00-\x08\x0e-\x1f]")
 _GZIP_ERRORS = (EOFError, gzip.BadGzipFile, zlib.error)
-# ijson only finds where records end, but its C code crashes at a number of over 4,300 digits.
+# ijson's C code crashes at over 4,300 digits. It only has to find where records end: cut numbers.
 _LONG_NUMBER = re.compile(rb"([0-9]{20})[0-9]{80,}")
 _GAP = re.compile(r"[\s,]*+")  # between two records
 _LEVELS = {"start_map": 1, "start_array": 1, "end_map": -1, "end_array": -1}

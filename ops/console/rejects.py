@@ -55,7 +55,7 @@ class Rejects:
         try:
             yield
         except OSError as error:
-            said = f"{error.strerror}. Some rejected records are not in it"
+            said = f"{error.strerror}; some rejected records are missing"
             raise OSError(error.errno, said, str(self.path)) from None
 
     def _create(self) -> IO[bytes]:

@@ -164,7 +164,7 @@ class _Code:
         if state != self._state:
             edited = {file for file, _ in state.items() ^ self._state.items()}
             for file in edited if self._state else ():
-                # Python takes it for current if the file was edited twice within a second.
+                # Python would reuse the byte code of a file edited twice within a second.
                 Path(cache_from_source(str(file))).unlink(missing_ok=True)
             if self._state:
                 notice(f"reloaded: {', '.join(sorted(map(self._shown, edited)))}", "cyan")
@@ -203,7 +203,7 @@ class _Code:
 
     @contextmanager
     def imported(self) -> Iterator[None]:
-        """Have imports find the modules of `src`, instead of this process's, in a `with` block."""
+        """Inside a `with` block, import from `src` instead of this process's modules."""
         others = self._take_modules()
         sys.modules.update(self._modules)
         sys.path.insert(0, str(self._src))

@@ -110,7 +110,7 @@ class _Server(ThreadingTCPServer):
         self.port: int = listening.getsockname()[1]
 
     def shutdown_request(self, request: Any) -> None:
-        """Close the connection once the client, which may still be sending, has read the answer."""
+        """Before closing, read what the client still sends; otherwise it could lose the answer."""
         with suppress(OSError):
             request.shutdown(SHUT_WR)
             request.settimeout(1)

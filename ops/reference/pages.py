@@ -27,12 +27,12 @@ JSON array with everything; with `limit` it is a page, and the `Link` header has
 A page has at most 1000 conversations; only a page without `Link` is the last.
 
 To keep a copy, ask with `sort=updatedAt`, `updatedAtGe` and `deleted=include`, without `agentId`
-and `pathwayId`. What has a `deletedAt` is a tombstone: drop its `_id` from the copy. Begin each
-round a minute before the newest `updatedAt` seen or the start of the last round, whichever is
-earlier. After 90 days without a round, start over with an empty copy.
+and `pathwayId`. An item with `deletedAt` is a tombstone: remove its `_id` from the copy. Begin each
+round a minute before the newest `updatedAt` seen or the start of the last round (by the server's
+`Date`), whichever is earlier. After 90 days without a round, start over with an empty copy.
 
 Errors are `application/problem+json`; `error.code` tells them apart. After a 429 or 503, wait for
-the number of seconds in `Retry-After`. A key has about 60 requests a minute.
+the number of seconds in `Retry-After`. Each key may send about 60 requests a minute.
 
 ## Docs
 
@@ -44,7 +44,7 @@ the number of seconds in `Retry-After`. A key has about 60 requests a minute.
 
 ## Optional
 
-- [All of these pages in one, except OpenAPI](llms-full.txt)
+- [All these pages in one, without OpenAPI](llms-full.txt)
 """
 
 

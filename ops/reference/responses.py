@@ -37,8 +37,9 @@ TOMBSTONE = {
         "deletedAt": {
             "type": "string",
             "format": "date-time",
-            "description": "The timestamp when the conversation was deleted, or a millisecond "
-            "after its `updatedAt` if that was later. No conversation has this field.",
+            "description": "The timestamp when the conversation was deleted, or, if its "
+            "`updatedAt` is not earlier, a millisecond after its `updatedAt`. Only tombstones "
+            "have this field.",
         },
     },
     "required": ["_id", "updatedAt", "deletedAt"],

@@ -44,7 +44,7 @@ def list_conversations(workspace_id: parameters.WorkspaceId) -> Response[str]:
     caller = Caller.from_context(event["requestContext"].get("authorizer"))
     logger.append_keys(key_id=caller.key_id)
     partition = partition_of(caller, workspace_id)
-    logger.append_keys(workspace_id=workspace_id)  # not before it is granted: it could be a key
+    logger.append_keys(workspace_id=workspace_id)  # only once granted: a client may send a key here
 
     coding = response.coding_of(_header(event, "accept-encoding"))
     if_none_match = _header(event, "if-none-match")

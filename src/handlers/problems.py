@@ -121,11 +121,11 @@ PROBLEMS = {
     "response_too_large": Problem(
         413,
         "The list is too large for one response, or takes too long to read. "
-        "Ask for pages with the query parameter limit, or, if your client decodes zstd, "
-        "send Accept-Encoding: zstd, gzip.",
+        "Ask for pages with the query parameter limit, or send Accept-Encoding: zstd, gzip "
+        "(only those that your client decodes).",
         when="The list is too large for one response, or takes too long to read.",
-        what_to_do="Ask for pages with `limit`, or, if your client decodes zstd, send "
-        "`Accept-Encoding: zstd, gzip`.",
+        what_to_do="Ask for pages with `limit`, or send `Accept-Encoding: zstd, gzip` (only "
+        "those that your client decodes).",
     ),
     "request_too_large": Problem(
         413,

@@ -129,7 +129,7 @@ def test_a_malformed_key_may_be_what_is_left_of_a_person(dynamodb: "DynamoDBClie
     dynamodb.put_item(TableName="ApiKeysTable", Item={"keyHash": {"S": "a" * 64}})
     result = delete(*ERASE, "--yes", "--json")
     assert (result.exit_code, json.loads(result.stdout)) == (1, {"keys": 0, "items": 0})
-    assert "error: A malformed key may be theirs." in result.stderr
+    assert "error: A malformed API key may be the user's." in result.stderr
 
 
 def test_a_key_alone_is_something_to_erase() -> None:

@@ -646,7 +646,7 @@ def test_a_full_disk_is_said_of_the_rejects_file(file: Callable[..., Path]) -> N
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
         signal.signal(signal.SIGXFSZ, before_signal)
-    missing = f"{path}.rejects: File too large. Some rejected records are not in it."
+    missing = f"{path}.rejects: File too large; some rejected records are missing."
     assert summary["problem"] == missing
 
 

@@ -205,6 +205,10 @@ const next = await sync(saved, given.since ?? undefined);
 console.log(JSON.stringify({ since: next, copy: [...saved] }));
 """,
 }
+COMPARE = {
+    "python": SYNC["python"].replace("sync(", "compare("),
+    "js": SYNC["js"].replace("sync(", "compare("),
+}
 POLL = {
     "python": """
 import json
@@ -286,6 +290,19 @@ def test_a_copy_is_kept_in_sync(place: Place, mine: Any, language: str) -> None:
     for deleted in (new, conversation(id="never seen")):
         bury(table, deleted, at=datetime.now(UTC).isoformat(), workspace="demo-mine")
     assert dict(called(language, "Sync", SYNC, place, state)["copy"]) == {"future": future}
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_a_comparison_corrects_what_sync_misses(place: Place, mine: Any, language: str) -> None:
+    same, changed = mine(id="same"), mine(id="changed")
+    late = mine(id="late", updatedAt="2024-01-01T00:00:00Z")
+    copy = [("same", same), ("changed", changed | {"createdAt": "2024-01-01T00:00:00Z"})]
+    copy.append(("purged", conversation(id="purged")))
+    given = {"copy": copy, "since": datetime.now(UTC).timestamp() * 1000}
+    missed = dict(called(language, "Sync", SYNC, place, given)["copy"])
+    assert missed == dict(copy)
+    corrected = dict(called(language, "Sync", COMPARE, place, given)["copy"])
+    assert corrected == {"same": same, "changed": changed, "late": late}
 
 
 @pytest.mark.parametrize("language", LANGUAGES)

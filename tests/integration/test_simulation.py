@@ -14,7 +14,6 @@ import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
-from datetime import datetime
 from email.utils import format_datetime
 from functools import partial
 from math import inf
@@ -49,7 +48,7 @@ from ops.console.progress import Stop
 from storage import layout
 from tests.support.api import Answer, assert_problem
 from tests.support.budget import CI, examples
-from tests.support.simulation.deployment import Deployment, guides_sync, http_client
+from tests.support.simulation.deployment import Deployment, guides_code, http_client
 from tests.support.simulation.dynamodb import (
     FAULTS,
     MAX_LAG,
@@ -124,7 +123,7 @@ class Simulation(RuleBasedStateMachine):
         self.resources.enter_context(self.deployment)
         self.folder = Path(self.resources.enter_context(TemporaryDirectory()))
         self.http = self.resources.enter_context(http_client(self.over_http))
-        self.sync_loop = guides_sync(self.http)
+        self.guides = guides_code(self.http)
         self.issued_keys, self.console = self.deployment.issued_keys, self.deployment.console
         self.small = room < response.MAX_ENVELOPE_BYTES
         self.issued: dict[str, Issued] = {}
@@ -562,15 +561,15 @@ class Simulation(RuleBasedStateMachine):
         headers["date"] = format_datetime(self.store.now(), usegmt=True)
         return httpx.Response(answer.status, headers=headers, content=answer.body)
 
-    def round(self, client: Copy, since: datetime | None = None) -> bool:
+    def round(self, client: Copy) -> bool:
         """One round of the loop, or a new copy after a long time; whether it came to its end."""
         began = self.store.clock
         anew = client.synced < 0 or began - client.synced > 89 * DAY
         if anew:
-            client.conversations, client.since, since = {}, Copy.since, None
+            client.conversations, client.since = {}, None
         self.syncing = client
         try:
-            client.since = self.sync_loop(client.conversations, since or client.since)
+            client.since = self.guides["sync"](client.conversations, client.since)
         except httpx.HTTPStatusError:
             return False
         client.synced = began
@@ -604,16 +603,12 @@ class Simulation(RuleBasedStateMachine):
 
     def compare(self, client: Copy) -> None:
         """What the guides say to do from time to time: compare a whole list with the copy."""
-        began, copy = self.store.clock, client.conversations
-        answer = self.get(client.key, client.workspace, {"messages": "none"})
-        if answer.status != 200:
+        if client.since is None:
             return
-        there = {c["_id"]: c["updatedAt"] for c in answer.json}
-        for id_ in [id_ for id_ in copy if id_ not in there]:
-            del copy[id_]
-        differ = [at for id_, at in there.items() if copy.get(id_, {}).get("updatedAt") != at]
-        if not differ or self.round(client, since=datetime.fromisoformat(min(differ))):
-            client.listed = began
+        began, self.syncing = self.store.clock, client
+        with suppress(httpx.HTTPStatusError):
+            client.since = self.guides["compare"](client.conversations, client.since)
+            client.synced = client.listed = began
 
     def catch_up(self, client: Copy) -> None:
         """Once the index has caught up, one more round makes the copy equal to the store."""

@@ -6,7 +6,6 @@ import logging
 import re
 from collections.abc import Callable
 from contextlib import ExitStack, redirect_stdout
-from datetime import datetime
 from threading import Event
 from typing import Any, Self, cast
 from unittest.mock import patch
@@ -132,11 +131,12 @@ def http_client(answer: Callable[[httpx.Request], httpx.Response]) -> httpx.Clie
     return httpx.Client(transport=transport, base_url="https://api.example", trust_env=False)
 
 
-def guides_sync(api: httpx.Client) -> Callable[..., datetime]:
-    """The guides' `sync`, on a client."""
+def guides_code(api: httpx.Client) -> dict[str, Any]:
+    """The guides' functions for a client that syncs, by name."""
     blocks = re.findall(r"```python\n(.*?)```", (DOCS / "guides.md").read_text(), re.DOTALL)
     (pages,) = (block for block in blocks if "def conversations(" in block)
-    (changes,) = (block for block in blocks if "def sync(" in block)
+    functions = [block for block in blocks if re.search(r"def (sync|compare)\(", block)]
     names: dict[str, Any] = {"URL": "/v1/api/conversations", "api": api}
-    exec(pages.partition("\n\n\n")[0] + "\n" + changes, names)  # noqa: S102 - the guides' own code
-    return names["sync"]  # type: ignore[no-any-return]
+    text = "\n".join([pages.partition("\n\n\n")[0], *functions])
+    exec(text, names)  # noqa: S102 - the guides' own code
+    return names
