@@ -73,12 +73,7 @@ def issue(
 
 @app.command("list")
 @with_tables
-def list_keys(
-    user: OfUser = None,
-    as_json: Json = False,
-    *,
-    tables: Tables,
-) -> None:
+def list_keys(user: OfUser = None, as_json: Json = False, *, tables: Tables) -> None:
     """List the keys, with their users and grants.
 
     Exit codes: 0 listed; 2 wrong use or no table; 3 there are none.
