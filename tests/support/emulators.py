@@ -1,5 +1,6 @@
 """AWS on this machine: ministack, and microburst, a proxy that puts faults before it."""
 
+import itertools
 import os
 import socket
 import subprocess
@@ -68,8 +69,14 @@ def _wait(port: int, process: "subprocess.Popen[bytes]") -> None:
     raise AssertionError(f"{process.args!r} does not answer")
 
 
+# Below those that the kernel hands out, and others in each process: two emulators that start at the
+# same moment must not get the same port, because both would be taken for ready once one listens.
+_PORTS = itertools.count(20_000 + os.getpid() % 1000 * 12)
+
+
 def free_port() -> int:
     """A port of this machine that nobody listens at."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port: int = server.getsockname()[1]
-    return port
+    for port in _PORTS:
+        with suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
+    raise AssertionError
