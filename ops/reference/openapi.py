@@ -40,8 +40,9 @@ Fetch all conversations associated with the authenticated user.
 
 **Everything or an error.** With only the two headers, the response contains all of the user's
 conversations in the workspace, newest first. A 200 without a `Link` header contains everything
-that was asked for. A list that cannot be delivered whole is a 413. An unknown, repeated or empty
-query parameter is a 400, so that a mistyped filter never returns everything.
+that was asked for. A list that cannot be delivered whole is a 413. A query parameter that is
+unknown, empty or sent with different values is a 400, so that a mistyped filter never returns
+everything.
 
 The [guides](guides.md) explain pagination, filters, sync and polling."""
 _EXAMPLES = {

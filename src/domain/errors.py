@@ -65,6 +65,10 @@ class InvalidCallerError(ConversationsError):
     """The authorizer's context is absent or malformed: a defect of the deployment."""
 
 
+class MalformedEventError(ConversationsError):
+    """The event is not that of a REST API's Lambda proxy: a defect of the deployment."""
+
+
 class UnreadableConversationError(ConversationsError):
     """A stored conversation is damaged.
 

@@ -8,7 +8,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from pydantic.alias_generators import to_camel
 from pydantic.json_schema import SkipJsonSchema
 
-from domain.timestamp import RFC_3339, to_instant
+from domain.timestamp import READABLE, RFC_3339, to_instant
 
 Sort = Literal["-createdAt", "createdAt", "-updatedAt", "updatedAt"]
 Messages = Literal["all", "last", "none"]
@@ -37,7 +37,11 @@ _Id = Annotated[Annotated[str, Field(min_length=1)] | _Absent, Rule("one identif
 _Instant = Annotated[
     Annotated[
         str,
-        Field(pattern=RFC_3339, json_schema_extra={"format": "date-time"}),
+        Field(
+            pattern=READABLE,
+            # A wider pattern would break clients that were generated from an earlier one.
+            json_schema_extra={"format": "date-time", "pattern": RFC_3339},
+        ),
         AfterValidator(to_instant),
     ]
     | _Absent,

@@ -3,12 +3,12 @@
 import re
 from datetime import UTC, datetime
 
+_LOCAL = r"^\d{4}-\d{2}-\d{2}[Tt]([01]\d|2[0-3]):[0-5]\d:[0-5]\d(\.\d+)?"
 # RFC 3339, section 5.6, without leap seconds: the form that parameters must have.
-RFC_3339 = (
-    r"^\d{4}-\d{2}-\d{2}[Tt]([01]\d|2[0-3]):[0-5]\d:[0-5]\d(\.\d+)?"
-    r"([Zz]|[+-]([01]\d|2[0-3]):[0-5]\d)$"
-)
-_PATTERN = re.compile(RFC_3339, re.ASCII)
+RFC_3339 = rf"{_LOCAL}([Zz]|[+-]([01]\d|2[0-3]):[0-5]\d)$"
+# Also read: offsets such as +0000 and +00 (ISO 8601), which some generated clients send.
+READABLE = rf"{_LOCAL}([Zz]|[+-]([01]\d|2[0-3])(:?[0-5]\d)?)$"
+_PATTERN = re.compile(READABLE, re.ASCII)
 
 
 def to_utc(text: str) -> str:

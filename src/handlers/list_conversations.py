@@ -84,7 +84,8 @@ def _address(event: dict[str, Any], next_cursor: str) -> str:
     hosts = (_header(event, "host"), context.get("domainName") or "")
     host = next(filter(_HOST.fullmatch, hosts), None)
     origin = f"{scheme}://{host}" if host else ""  # a Link may be relative, RFC 8288
-    query = {**event["queryStringParameters"], "cursor": next_cursor}
+    given = event["multiValueQueryStringParameters"]
+    query = {**{name: values[0] for name, values in given.items()}, "cursor": next_cursor}
     return f"{origin}{context['path']}?{urlencode(query, quote_via=quote)}"
 
 

@@ -65,7 +65,8 @@ PROBLEMS = {
     "invalid_parameter": Problem(
         400,
         "The query parameter limit must be one whole number from 1 to 1000.",
-        when="A header or query parameter is malformed, repeated, empty or out of range.",
+        when="A header or query parameter is malformed, empty or out of range, or was sent with "
+        "different values.",
         what_to_do="Fix the parameter named in `detail`. Omit optional parameters instead of "
         "sending them empty.",
     ),

@@ -1,5 +1,6 @@
 """Logs and metrics of both functions. A log line has only the fields named here."""
 
+import logging
 import traceback
 from collections.abc import Mapping
 from typing import Any
@@ -24,6 +25,8 @@ class _AllowListFormatter(LambdaPowertoolsFormatter):
         return super().serialize({key: log[key] for key in log if key in LOG_FIELDS})
 
 
+# With the variable POWERTOOLS_DEBUG, Powertools prints headers at DEBUG.
+logging.getLogger("aws_lambda_powertools").setLevel(logging.INFO)
 logger = Logger(logger_formatter=_AllowListFormatter())
 metrics = Metrics()
 

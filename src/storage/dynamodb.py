@@ -1,5 +1,6 @@
 """The DynamoDB client, and what its errors mean."""
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -31,6 +32,9 @@ def client() -> "DynamoDBClient":
     """
     import boto3  # slow to import, and needed only if `Reader` fails
     from botocore.config import Config
+
+    for name in ("boto3", "botocore", "urllib3"):  # at DEBUG they log headers and bodies
+        logging.getLogger(name).setLevel(logging.INFO)
 
     config = Config(
         connect_timeout=1,

@@ -5,6 +5,7 @@ import importlib.util
 import json
 import os
 import select
+import socket
 import ssl
 import time
 from collections.abc import Callable
@@ -113,9 +114,9 @@ class Reader:
 
     def _exchange(self, body: bytes, headers: dict[str, str], deadline: float) -> Any:
         connection, sock = self._connection, self._connection.sock
-        # Leftover bytes would be read as this request's answer. `select` does not see those that
+        # Leftover bytes would be read as this request's answer. `poll` does not see those that
         # TLS has decrypted already; `pending` does.
-        if sock and (getattr(sock, "pending", int)() or select.select([sock], [], [], 0)[0]):
+        if sock and (getattr(sock, "pending", int)() or _is_readable(sock)):
             connection.close()
         kept = connection.sock is not None
         try:
@@ -155,6 +156,12 @@ def sign(headers: dict[str, str], body: bytes, scope: str, key_id: str, secret: 
         key = hmac.digest(key, part.encode(), "sha256")
     credential = f"AWS4-HMAC-SHA256 Credential={key_id}/{scope}"
     return f"{credential}, SignedHeaders={names}, Signature={key.hex()}"
+
+
+def _is_readable(sock: socket.socket) -> bool:
+    poll = select.poll()  # `select` raises at file descriptors above 1,023
+    poll.register(sock, select.POLLIN)
+    return bool(poll.poll(0))
 
 
 def _left(deadline: float) -> float:

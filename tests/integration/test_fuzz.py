@@ -121,6 +121,10 @@ def events(draw: st.DrawFn) -> dict[str, Any]:
         "httpMethod": draw(st.sampled_from(["GET"] * 9 + ["POST", "DELETE", "HEAD", "X", ""])),
         "path": draw(st.sampled_from([EVENT["path"]] * 9 + ["/", "", "/v1//api", "/%00", "*"])),
     }
+    for maps in (("headers", "Headers"), ("queryStringParameters", "QueryStringParameters")):
+        one, many = maps[0], f"multiValue{maps[1]}"
+        if (absent := draw(st.sampled_from([None] * 8 + [one, many]))) is not None:
+            event[absent] = None
     event["requestContext"]["authorizer"] = draw(authorizers)
     return event
 
@@ -168,7 +172,13 @@ def assert_contained(answer: Answer, event: dict[str, Any]) -> None:
 
 @settings(max_examples=max(REQUESTS * 8 // 10, 1), print_blob=True)
 @given(events())
-@example(EVENT | {"multiValueQueryStringParameters": {"Traceback": ["pydantic"]}})
+@example(
+    EVENT
+    | {
+        "queryStringParameters": {"Traceback": "pydantic"},
+        "multiValueQueryStringParameters": {"Traceback": ["pydantic"]},
+    }
+)
 def test_no_request_gets_more_than_the_contract_says(
     stored: "DynamoDBClient", event: dict[str, Any]
 ) -> None:

@@ -412,9 +412,9 @@ def test_each_parameter_is_refused_by_name_when_wrong(api: Api) -> None:
             "",
             "x",
             "\u0661",
-            ["1", "1"],
+            ["1", "2"],
         ],
-        "agentId": ["", ["a", "b"], ["a", "a"]],
+        "agentId": ["", ["a", "b"], ["a", "a", "b"], ["", ""]],
         "pathwayId": ["", ["a", "b"]],
         "createdAtGe": [
             "",
@@ -422,18 +422,97 @@ def test_each_parameter_is_refused_by_name_when_wrong(api: Api) -> None:
             "2024-12-01",
             "2024-12-01T08:45:00",
         ],
-        "createdAtLt": ["-1", "2024-12-01 08:45:00Z", ["2024-12-01T08:45:00Z"] * 2],
+        "createdAtLt": [
+            "-1",
+            "2024-12-01 08:45:00Z",
+            ["2024-12-01T08:45:00Z", "2024-12-01T08:45:00+00:00"],
+        ],
         "updatedAtGe": ["now"],
         "updatedAtLt": ["2024-12-01T08:45Z"],
-        "sort": ["", "createdat", "--createdAt", ["createdAt", "createdAt"]],
+        "sort": ["", "createdat", "--createdAt", ["createdAt", "updatedAt"]],
         "messages": ["", "first", ["all", "none"]],
-        "deleted": ["", "only", "true", "Include", ["include", "include"]],
+        "deleted": ["", "only", "true", "Include", ["include", "exclude"]],
     }
     for name, values in wrong.items():
         for value in values:
             detail = assert_problem(api.get(**only(name, value)), 400, "invalid_parameter")
-            said = f"was sent {len(value)} times" if isinstance(value, list) else "must be "
+            differ = isinstance(value, list) and len(set(value)) > 1
+            said = f"was sent {len(value)} times" if differ else "must be "
             assert detail.startswith(f"The query parameter {name} {said}")
+
+
+def test_a_parameter_that_is_repeated_with_one_value_counts_once(
+    api: Api, table: ConversationTable
+) -> None:
+    put(table, *(conversation(id=str(number)) for number in range(3)))
+    once = {"limit": "1", "agentId": DOCUMENTED["agentId"], "createdAtGe": "2024-01-01T00:00:00Z"}
+    twice = {name: [value, value] for name, value in once.items()}
+    first, again = api.get(**once), api.get(**twice)
+    assert again.body == first.body
+    assert again.headers["link"] == first.headers["link"]
+    following = api.get(**twice, cursor=[str(first.cursor)] * 2)
+    assert following.ids == api.get(**once, cursor=first.cursor).ids
+    assert following.ids != first.ids
+
+
+def listing(**changes: Any) -> dict[str, Any]:
+    """The event of a list, with other maps of headers or parameters."""
+    event: dict[str, Any] = json.loads((EVENTS / "list.json").read_text())
+    return event | changes
+
+
+LIMIT, LIMITS = {"limit": "1"}, {"limit": ["1"]}
+ONE, MANY = "queryStringParameters", "multiValueQueryStringParameters"
+
+
+@pytest.mark.parametrize("absent", [ONE, MANY, "headers", "multiValueHeaders"])
+@pytest.mark.parametrize("how", ["null", "missing"])
+def test_one_of_two_maps_is_enough(table: ConversationTable, absent: str, how: str) -> None:
+    put(table, *(conversation(id=str(number)) for number in range(3)))
+    event = listing(**{ONE: LIMIT, MANY: LIMITS})
+    if how == "null":
+        event[absent] = None
+    else:
+        del event[absent]
+    answer = play(event)
+    assert len(answer.ids) == 1
+    assert "?limit=1&cursor=" in answer.headers["link"]
+
+
+@pytest.mark.parametrize(
+    "maps",
+    [
+        {ONE: LIMIT, MANY: {}},
+        {ONE: {}, MANY: LIMITS},
+        {ONE: LIMIT, MANY: {"limit": ["2"]}},
+        {ONE: LIMIT, MANY: {"limit": []}},
+        {ONE: LIMIT, MANY: {"limit": None}},
+        {ONE: LIMIT, MANY: {"limit": "1"}},
+        {ONE: {"limit": 1}, MANY: {"limit": [1]}},
+        {ONE: {"limit": None}, MANY: None},
+        {ONE: LIMIT, MANY: {"limit": ["1"], "agentId": ["a"]}},
+        {ONE: LIMIT, MANY: [["limit", "1"]]},
+        {ONE: "limit=1", MANY: None},
+        {"headers": {}},
+        {"multiValueHeaders": {"x-workspace-id": ["demo"]}},
+        {"multiValueHeaders": "x-workspace-id: demo"},
+        {"version": "2.0", "rawQueryString": "limit=1", ONE: LIMIT, MANY: None},
+    ],
+)
+def test_an_event_that_no_rest_api_sends_is_a_500_and_never_a_list(
+    table: ConversationTable, output: Callable[[], str], maps: dict[str, Any]
+) -> None:
+    put(table, DOCUMENTED)
+    assert_problem(play(listing(**maps)), 500, "internal_error")
+    assert '"InternalErrors":[1.0]' in output()
+
+
+@pytest.mark.parametrize("names", [(ONE, MANY), ("headers", "multiValueHeaders")])
+def test_an_event_without_both_maps_is_a_500(names: tuple[str, str]) -> None:
+    event = listing()
+    for name in names:
+        del event[name]
+    assert_problem(play(event), 500, "internal_error")
 
 
 def test_a_limit_out_of_range_is_named_with_its_bounds(api: Api) -> None:
@@ -471,6 +550,22 @@ def test_a_range_includes_its_beginning_and_not_its_end(api: Api, table: Convers
         none: dict[str, Any] = {f"{name}Ge": times[1], f"{name}Lt": times[1]}
         assert sorted(api.get(**some).ids) == times[:2]
         assert api.get(**none).ids == []
+
+
+def test_an_offset_needs_no_colon(api: Api, table: ConversationTable) -> None:
+    put(table, conversation(createdAt="2024-12-01T08:45:00+0000"))
+    assert api.get().json[0]["createdAt"] == "2024-12-01T08:45:00Z"
+    for name, value in {
+        "createdAtGe": "2024-12-01T08:45:00.000000+0000",
+        "createdAtLt": "2024-12-01T10:45:01+02",
+    }.items():
+        assert len(api.get(**only(name, value)).ids) == 1
+    assert api.get(createdAtLt="2024-12-01T03:45:00-0500").ids == []
+
+
+def test_a_leap_second_is_no_parameter(api: Api) -> None:
+    detail = assert_problem(api.get(createdAtGe="2016-12-31T23:59:60Z"), 400, "invalid_parameter")
+    assert "must be one RFC 3339 timestamp" in detail
 
 
 def test_a_key_in_place_of_a_parameter_is_not_repeated(api: Api) -> None:
@@ -613,6 +708,7 @@ def test_without_a_valid_host_the_link_is_relative(
     if domain is None:  # an emulator may leave it out
         del event["requestContext"]["domainName"]
     event["multiValueHeaders"]["Host"] = ["a.example", 'x/>; rel="x", <https://other.example']
+    event["headers"]["Host"] = "a.example"
     event["queryStringParameters"] = {"limit": "2"}
     event["multiValueQueryStringParameters"] = {"limit": ["2"]}
     link = play(event).headers["link"]

@@ -2,6 +2,7 @@
 
 import json
 import os
+import resource
 import socket
 import ssl
 import struct
@@ -196,6 +197,24 @@ def test_a_hundred_reads_use_one_connection(dynamodb: DynamoDB) -> None:
         assert reader.query(**QUERY)["Count"] == 1
     assert dynamodb.connections == 1
     assert dynamodb.asked(*["reader"] * 100)
+
+
+def test_a_file_descriptor_above_1023_is_as_good(dynamodb: DynamoDB) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(4096, hard), hard))
+    occupied = []
+    try:
+        while not occupied or occupied[-1] < 1024:
+            occupied.append(os.dup(0))
+        dynamodb.replies = [Reply(), Reply()]
+        reader = dynamodb.reader()
+        assert reader.query(**QUERY) == reader.query(**QUERY)
+        assert dynamodb.asked("reader", "reader")
+        assert dynamodb.connections == 1
+    finally:
+        for descriptor in occupied:
+            os.close(descriptor)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 def test_a_connection_that_dynamodb_has_ended_is_replaced(dynamodb: DynamoDB) -> None:

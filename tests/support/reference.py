@@ -2,7 +2,7 @@
 
 It reads like docs/reference/contract.md, and shares no code with src/, so that the two can differ.
 A conversation is a JSON object as it was written, with a `deletedAt` besides once it is deleted; a
-question is a request's query parameters.
+question is a request's query parameters, where a repetition of the same value does not count.
 """
 
 import re
@@ -115,7 +115,7 @@ def instant(timestamp: str) -> str:
     return f"{second}.{(fraction + '000')[:3]}Z"
 
 
-_TIMESTAMP = re.compile(r"(.{19})(?:\.(\d+))?(?:[Zz]|([+-])(\d\d):(\d\d))")
+_TIMESTAMP = re.compile(r"(.{19})(?:\.(\d+))?(?:[Zz]|([+-])(\d\d)(?::?(\d\d))?)")
 
 
 def in_utc(timestamp: str) -> tuple[str, str]:

@@ -21,7 +21,7 @@ timestamps = st.builds(
     lambda moment, fraction, zone: moment.isoformat(timespec="seconds")[:19] + fraction + zone,
     st.datetimes(datetime(2, 1, 1), datetime(9998, 12, 31), timezones=st.just(UTC)),
     st.from_regex(r"(\.[0-9]{1,9})?", fullmatch=True),
-    st.sampled_from(["Z", "+00:00", "+02:00", "-11:30"]),
+    st.sampled_from(["Z", "+00:00", "+02:00", "-11:30", "+0000", "+02"]),
 )
 json_values: st.SearchStrategy[Any] = st.recursive(
     st.none()
@@ -135,9 +135,10 @@ class Maker:
         except OverflowError:  # no such year there
             local, minutes = moment, 0
         hours, rest = divmod(abs(minutes), 60)
-        zone = f"{'-' if minutes < 0 else '+'}{hours:02}:{rest:02}"
+        colon = self.random.choice((":", ":", ""))
+        zone = f"{'-' if minutes < 0 else '+'}{hours:02}{colon}{rest:02}"
         if minutes == 0:
-            zone = self.random.choice(("Z", "Z", "Z", "z", "+00:00", "-00:00"))
+            zone = self.random.choice(("Z", "Z", "Z", "z", "+00:00", "-00:00", "+0000", "+00"))
         return local.isoformat(timespec="seconds") + fraction + zone
 
     def conversation(self, user: str, id_: str) -> JSON:

@@ -48,6 +48,7 @@ def answer_to(
     monkeypatch.setattr(list_conversations, "table", lambda: FakeTable(page))
     event = json.loads((EVENTS / "list.json").read_text())
     event["requestContext"]["requestId"] = request_id
+    event["headers"] |= headers
     event["multiValueHeaders"] |= {name: [value] for name, value in headers.items()}
     return play(event)
 
