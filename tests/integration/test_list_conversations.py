@@ -445,8 +445,12 @@ def test_a_parameter_that_is_repeated_with_one_value_counts_once(
     api: Api, table: ConversationTable
 ) -> None:
     put(table, *(conversation(id=str(number)) for number in range(3)))
-    once = {"limit": "1", "agentId": DOCUMENTED["agentId"], "createdAtGe": "2024-01-01T00:00:00Z"}
-    twice = {name: [value, value] for name, value in once.items()}
+    once: dict[str, Any] = {
+        "limit": "1",
+        "agentId": DOCUMENTED["agentId"],
+        "createdAtGe": "2024-01-01T00:00:00Z",
+    }
+    twice: dict[str, Any] = {name: [value, value] for name, value in once.items()}
     first, again = api.get(**once), api.get(**twice)
     assert again.body == first.body
     assert again.headers["link"] == first.headers["link"]

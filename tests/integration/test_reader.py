@@ -202,7 +202,7 @@ def test_a_hundred_reads_use_one_connection(dynamodb: DynamoDB) -> None:
 def test_a_file_descriptor_above_1023_is_as_good(dynamodb: DynamoDB) -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(4096, hard), hard))
-    occupied = []
+    occupied: list[int] = []
     try:
         while not occupied or occupied[-1] < 1024:
             occupied.append(os.dup(0))
