@@ -15,7 +15,7 @@ from benchmarks.store import Item, Table, table
 from domain.conversation import Conversation as Model
 from ops.local.runtime import Process
 from ops.package.build import ARCHITECTURE, runtime_python
-from storage.layout import pack
+from storage.items import pack
 
 ROOT = Path(__file__).parents[1]
 BUILD = ROOT / "build" / "bench"
@@ -129,7 +129,7 @@ def _map(conversation: Conversation) -> Item:
 
 
 def _document(conversation: Conversation) -> Item:
-    return pack(WORKSPACE, Model.model_validate(conversation))
+    return {**pack(WORKSPACE, Model.model_validate(conversation)).attributes}
 
 
 def tables(conversations: Sequence[Conversation]) -> dict[str, Table]:

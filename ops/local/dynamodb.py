@@ -18,7 +18,7 @@ from ops.tables.api_keys import IssuedKeys
 from ops.tables.aws import aws_domains
 from ops.tables.conversations import BATCH_ITEMS, StoredConversations
 from storage.dynamodb import client, store_errors
-from storage.layout import pack
+from storage.items import pack
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient

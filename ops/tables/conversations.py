@@ -10,18 +10,24 @@ from domain.errors import StoreError, StoreUnavailableError
 from domain.timestamp import spell
 from ops.tables.aws import is_transient
 from ops.tables.reading import ReadConversations
-from storage import layout
 from storage.dynamodb import store_errors
+from storage.items import (
+    IS_NEWER,
+    IS_NEWER_AND_THERE,
+    IS_TOMBSTONE,
+    STATES,
+    Item,
+    condition_values,
+)
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.type_defs import (
+        AttributeValueTypeDef,
         BatchGetItemOutputTypeDef,
         KeysAndAttributesTypeDef,
         WriteRequestOutputTypeDef,
         WriteRequestTypeDef,
     )
-
-    from storage.layout import Item
 
 _Key = tuple[str, str]
 
@@ -47,7 +53,7 @@ class Written(NamedTuple):
 class StoredConversations(ReadConversations):
     """Stored conversations, to read, write and delete in batches."""
 
-    def put_newer(self, items: "Sequence[Item]") -> Written:
+    def put_newer(self, items: Sequence[Item]) -> Written:
         """Store each item unless the same or a newer state is stored.
 
         Args:
@@ -57,22 +63,22 @@ class StoredConversations(ReadConversations):
         states = self._stored_states([item for item, tried in left if not tried])
         skipped, deleted = set(), 0
         for item, tried in left:
-            key = layout.key_values(item)
+            key = item.key
             stored = states.get(key)
-            if stored is None or layout.updated_key(stored) < layout.updated_key(item):
+            if stored is None or stored.updated_key < item.updated_key:
                 stored = self._put_newer(item, tried=tried)
             if stored is not None:
                 skipped.add(key)
-                deleted += layout.is_deleted(stored)
-        written = [item for item in items if layout.key_values(item) not in skipped]
+                deleted += stored.is_deleted
+        written = [item for item in items if item.key not in skipped]
         return self._written(written, deleted)
 
-    def _written(self, items: "Sequence[Item]", deleted: int = 0) -> Written:
+    def _written(self, items: Sequence[Item], deleted: int = 0) -> Written:
         unseen = spell(datetime.fromtimestamp(self._clock() - SYNC_OVERLAP_SECONDS, UTC))
-        late = sum(layout.updated_key(item) < unseen for item in items)
+        late = sum(item.updated_key < unseen for item in items)
         return Written(len(items), late, deleted)
 
-    def _insert(self, items: "Sequence[Item]") -> "list[tuple[Item, bool]]":
+    def _insert(self, items: Sequence[Item]) -> list[tuple[Item, bool]]:
         """Store the items whose keys are free, in one request.
 
         BatchWriteItem has no conditions, but PartiQL's INSERT implies one. INSERT uses a tenth
@@ -83,14 +89,17 @@ class StoredConversations(ReadConversations):
         """
         if not self._can_insert:
             return [(item, False) for item in items]
-        names = list(items[0])
+        names = list(items[0].attributes)
         values = ", ".join(f"'{name}': ?" for name in names)
         statement = f'INSERT INTO "{self._name}" VALUE {{{values}}}'
         try:
             with store_errors():
                 answers = self._client.batch_execute_statement(
                     Statements=[
-                        {"Statement": statement, "Parameters": [item[name] for name in names]}
+                        {
+                            "Statement": statement,
+                            "Parameters": [item.attributes[name] for name in names],
+                        }
                         for item in items
                     ]
                 ).get("Responses", [{"Error": {}}] * len(items))
@@ -104,7 +113,7 @@ class StoredConversations(ReadConversations):
             if error is not None
         ]
 
-    def _stored_states(self, items: "Sequence[Item]") -> "dict[_Key, Item]":
+    def _stored_states(self, items: Sequence[Item]) -> dict[_Key, Item]:
         """The stored states at the items' keys, without documents.
 
         Those that DynamoDB leaves unprocessed are missing.
@@ -112,8 +121,8 @@ class StoredConversations(ReadConversations):
         if not items:
             return {}
         keys: KeysAndAttributesTypeDef = {
-            "Keys": [layout.primary_key(item) for item in items],
-            "ProjectionExpression": layout.STATES,
+            "Keys": [item.primary_key for item in items],
+            "ProjectionExpression": STATES,
             "ConsistentRead": True,
         }
 
@@ -123,25 +132,25 @@ class StoredConversations(ReadConversations):
 
         answer = self._patiently(read)
         stored = answer.get("Responses", {}).get(self._name, [])
-        return {layout.key_values(item): item for item in stored}
+        return {item.key: item for item in map(Item, stored)}
 
-    def _put_newer(self, item: "Item", *, tried: bool) -> "Item | None":
+    def _put_newer(self, item: Item, *, tried: bool) -> Item | None:
         """Store the item, unless the same or a newer one is stored; return that one.
 
         Args:
             tried: an earlier request, whose answer was lost, may have stored it.
         """
 
-        def put() -> "Item | None":
+        def put() -> Item | None:
             nonlocal tried
             again, tried = tried, True
             try:
                 with store_errors():
                     self._client.put_item(
                         TableName=self._name,
-                        Item=item,
-                        ConditionExpression=layout.IS_NEWER,
-                        ExpressionAttributeValues=layout.condition_values(item),
+                        Item=item.attributes,
+                        ConditionExpression=IS_NEWER,
+                        ExpressionAttributeValues=condition_values(item),
                         ReturnValuesOnConditionCheckFailure="ALL_OLD",
                     )
             except StoreError as error:
@@ -149,63 +158,63 @@ class StoredConversations(ReadConversations):
                     raise
                 cause = error.__cause__
                 answer: Any = cause.response if isinstance(cause, ClientError) else {}
-                stored: Item = answer.get("Item", {})
+                stored = Item(answer.get("Item", {}))
                 return None if again and stored == item else stored
             return None
 
         return self._patiently(put)
 
-    def put(self, items: "Sequence[Item]") -> Written:
+    def put(self, items: Sequence[Item]) -> Written:
         """Store up to `BATCH_ITEMS` items of different keys unconditionally.
 
         An older state may replace a newer one.
         """
-        self._write([{"PutRequest": {"Item": item}} for item in items])
+        self._write([{"PutRequest": {"Item": item.attributes}} for item in items])
         return self._written(items)
 
-    def delete(self, item: "Item") -> None:
+    def delete(self, item: Item) -> None:
         """Replace the conversation at an item's key, if there is one, with a tombstone.
 
         Raises:
             UnreadableConversationError: no tombstone can be newer than it; `purge` removes it.
         """
-        self._patiently(lambda: self._delete(layout.primary_key(item)))
+        self._patiently(lambda: self._delete(item.primary_key))
 
-    def _delete(self, key: "Item") -> None:
+    def _delete(self, key: "dict[str, AttributeValueTypeDef]") -> None:
         with store_errors():
             answer = self._client.get_item(
                 TableName=self._name,
                 Key=key,
-                ProjectionExpression=layout.STATES,
+                ProjectionExpression=STATES,
                 ConsistentRead=True,
                 ReturnConsumedCapacity="TOTAL",
             )
         if "ConsumedCapacity" not in answer:  # truncated: the item may exist
             raise StoreUnavailableError("IncompleteAnswer")
-        if "Item" not in answer or layout.is_deleted(answer["Item"]):
+        if "Item" not in answer or (stored := Item(answer["Item"])).is_deleted:
             return
-        tombstone = layout.bury(answer["Item"], self._clock())  # dated now, after any wait
+        tombstone = stored.buried(self._clock())  # dated now, after any wait
         try:
             with store_errors():
                 self._client.put_item(
                     TableName=self._name,
-                    Item=tombstone,
-                    ConditionExpression=layout.IS_NEWER_AND_THERE,
-                    ExpressionAttributeValues=layout.condition_values(tombstone),
+                    Item=tombstone.attributes,
+                    ConditionExpression=IS_NEWER_AND_THERE,
+                    ExpressionAttributeValues=condition_values(tombstone),
                 )
         except StoreError as error:
             if error.reason != "ConditionalCheckFailedException":
                 raise
             raise StoreUnavailableError("ChangedMeanwhile") from None  # read it again
 
-    def purge(self, items: "Sequence[Item]") -> None:
+    def purge(self, items: Sequence[Item]) -> None:
         """Remove any number of items, without leaving tombstones."""
-        keys = [layout.primary_key(item) for item in items]
+        keys = [item.primary_key for item in items]
         for start in range(0, len(keys), BATCH_ITEMS):
             batch = keys[start : start + BATCH_ITEMS]
             self._write([{"DeleteRequest": {"Key": key}} for key in batch])
 
-    def purge_tombstone(self, item: "Item") -> None:
+    def purge_tombstone(self, item: Item) -> None:
         """Remove the item at a key, unless it has become a conversation again."""
 
         def remove() -> None:
@@ -213,8 +222,8 @@ class StoredConversations(ReadConversations):
                 with store_errors():
                     self._client.delete_item(
                         TableName=self._name,
-                        Key=layout.primary_key(item),
-                        ConditionExpression=layout.IS_TOMBSTONE,
+                        Key=item.primary_key,
+                        ConditionExpression=IS_TOMBSTONE,
                     )
             except StoreError as error:
                 if error.reason != "ConditionalCheckFailedException":

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from domain.errors import StoreUnavailableError, UnreadableConversationError
 from ops.tables.aws import patiently
-from storage import layout
+from storage import document, items
 from storage.dynamodb import store_errors
-from storage.layout import partition_key
+from storage.items import Item, partition_key
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
         QueryOutputTypeDef,
         ScanOutputTypeDef,
     )
-
-    from storage.layout import Item
 
 _Answer = TypeVar("_Answer", "QueryOutputTypeDef", "ScanOutputTypeDef")
 _T = TypeVar("_T")
@@ -72,7 +70,7 @@ class ReadConversations:
 
         def read() -> None:
             with store_errors():
-                self._client.get_item(TableName=self._name, Key=layout.NO_KEY)
+                self._client.get_item(TableName=self._name, Key=items.NO_KEY)
 
         self._patiently(read, _REACH_SECONDS)
 
@@ -88,7 +86,7 @@ class ReadConversations:
 
     def is_empty(self) -> bool:
         """Whether the table is empty."""
-        scan: Any = {**layout.of_table(self._name, layout.STATES), "Limit": 1}
+        scan: Any = {**items.of_table(self._name, items.STATES), "Limit": 1}
         first = next(self._pages(lambda start: self._client.scan(**{**scan, **start})))
         return not first["Items"]
 
@@ -98,13 +96,13 @@ class ReadConversations:
         """The pages of all items of the table, or of a workspace, in no order.
 
         Args:
-            attributes: those to read, as `storage.layout` names them.
+            attributes: those to read, as `storage.items` names them.
             read_units: the most to use per second.
 
         Raises:
             ValueError: the identifier is malformed.
         """
-        scan = layout.of_table(self._name, attributes, workspace_id)
+        scan = items.of_table(self._name, attributes, workspace_id)
         due = self._clock()
         for page in self._pages(lambda start: self._client.scan(**{**scan, **start})):
             yield page
@@ -119,13 +117,13 @@ class ReadConversations:
         Raises:
             ValueError: an identifier is malformed.
         """
-        query = layout.of_partition(self._name, partition_key(workspace_id, user_id), attributes)
+        query = items.of_partition(self._name, partition_key(workspace_id, user_id), attributes)
         return self._pages(lambda start: self._client.query(**{**query, **start}))
 
-    def states(self, workspace_id: str, user_id: str) -> "Iterator[Item]":
+    def states(self, workspace_id: str, user_id: str) -> Iterator[Item]:
         """The items of `query`, without documents."""
-        for page in self.query(workspace_id, user_id, layout.STATES):
-            yield from page["Items"]
+        for page in self.query(workspace_id, user_id, items.STATES):
+            yield from map(Item, page["Items"])
 
     def _pages(self, read: Callable[["_Start"], "_Answer"]) -> "Iterator[_Answer]":
         start: _Start = {}
@@ -145,17 +143,11 @@ class ReadConversations:
             start = {"ExclusiveStartKey": last}
 
 
-def owner_of(item: "Item") -> tuple[str, str]:
-    """The workspace and the user of an item."""
-    workspace_id, _, user_id = layout.key_values(item)[0].partition("#")
-    return workspace_id, user_id
-
-
-def document_of(item: "Item") -> bytes | UnreadableConversationError | None:
+def document_of(item: Item) -> bytes | UnreadableConversationError | None:
     """The canonical JSON in an item; the error if it is damaged; `None` for a tombstone."""
-    if layout.tombstone(item):
+    if item.tombstone():
         return None
     try:
-        return layout.unpack(layout.key_values(item)[0], item)
+        return document.read(item)
     except UnreadableConversationError as error:
         return error

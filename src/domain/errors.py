@@ -1,6 +1,21 @@
-"""The errors that the other modules raise."""
+"""The errors that the other modules raise, and their codes."""
 
 import re
+from typing import Literal, overload
+
+PlainCode = Literal[
+    "missing_workspace",
+    "invalid_workspace",
+    "invalid_cursor",
+    "workspace_not_found",
+    "response_too_large",
+    "internal_error",
+    "store_unavailable",
+]
+DetailedCode = Literal["invalid_parameter", "unknown_parameter"]
+"""Codes whose error must say what is wrong with which parameter."""
+Code = PlainCode | DetailedCode
+"""What the functions raise. API Gateway's own codes are in `handlers/problems.py`."""
 
 
 class ConversationsError(Exception):
@@ -11,14 +26,18 @@ class ConversationsError(Exception):
             contains a key, a cursor or content.
     """
 
-    code: str = "internal_error"
+    code: Code = "internal_error"
     detail: str = ""
 
 
 class RequestError(ConversationsError):
     """The client must change the request. The code has a 4xx status."""
 
-    def __init__(self, code: str, detail: str = "") -> None:
+    @overload
+    def __init__(self, code: PlainCode, detail: str = "") -> None: ...
+    @overload
+    def __init__(self, code: DetailedCode, detail: str) -> None: ...
+    def __init__(self, code: Code, detail: str = "") -> None:
         super().__init__(code, detail)
         self.code = code
         self.detail = detail

@@ -1,12 +1,9 @@
-"""The query parameters of the list."""
+"""The query parameters of the list, each declared once, and the query that they make up."""
 
 import re
-from dataclasses import dataclass
-from typing import Annotated, Literal
-
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
-from pydantic.alias_generators import to_camel
-from pydantic.json_schema import SkipJsonSchema
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any, Literal
 
 from domain.timestamp import READABLE, RFC_3339, to_instant
 
@@ -20,95 +17,142 @@ Position = tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Rule:
-    """What a parameter must be: the end of the sentence "The query parameter … must be …"."""
+class Parameter:
+    """A query parameter.
 
-    text: str
-
-
-def _to_int(value: object) -> object:
-    if isinstance(value, str) and re.fullmatch("[0-9]{1,9}", value):
-        return int(value)
-    return value
-
-
-_Absent = SkipJsonSchema[None]
-_Id = Annotated[Annotated[str, Field(min_length=1)] | _Absent, Rule("one identifier, not empty")]
-_Instant = Annotated[
-    Annotated[
-        str,
-        Field(
-            pattern=READABLE,
-            # A wider pattern would break clients that were generated from an earlier one.
-            json_schema_extra={"format": "date-time", "pattern": RFC_3339},
-        ),
-        AfterValidator(to_instant),
-    ]
-    | _Absent,
-    Rule(
-        "one RFC 3339 timestamp with an offset, such as 2024-12-01T08:45:00Z; "
-        "write a + in it as %2B"
-    ),
-]
-
-
-class ConversationQuery(BaseModel):
-    """Which conversations of a user in a workspace are listed, how many, and in which order.
-
-    A field's alias is the parameter's name. Its `Rule` tells a client what the value must be.
+    Attributes:
+        parse: returns the value of a text. Raises `ValueError` if the text breaks the rule; an
+            error with a text of its own says more precisely what the value must be.
+        schema: its JSON Schema, without default and description.
+        rule: what the value must be, the end of the sentence "The query parameter … must be …".
+        description: for the reference, in Markdown.
+        varies: whether it may change from page to page. A cursor is valid for one value of each
+            parameter that may not.
     """
 
-    model_config = ConfigDict(frozen=True, alias_generator=to_camel, populate_by_name=True)
+    name: str
+    parse: Callable[[str], object]
+    schema: Mapping[str, Any]
+    rule: str
+    description: str
+    varies: bool = False
 
-    limit: Annotated[
-        Annotated[int, Field(ge=1, le=1000, strict=True), BeforeValidator(_to_int)] | _Absent,
-        Rule("one whole number from 1 to 1000"),
-    ] = Field(
-        default=None,
-        description="Return a page of at most this many conversations. Without it, return all.",
+
+def _declare(parameter: Parameter, default: str | None = None) -> Any:
+    return field(default=default, metadata={"parameter": parameter})
+
+
+def _limit(text: str) -> int:
+    # Not `int` alone, which takes `1_0`, ` 1`, `+1` and the digits of other scripts.
+    if not re.fullmatch("[0-9]{1,9}", text) or not 1 <= int(text) <= 1000:
+        raise ValueError
+    return int(text)
+
+
+def _not_empty(text: str) -> str:
+    if not text:
+        raise ValueError
+    return text
+
+
+def _identifier(name: str, description: str) -> Any:
+    schema = {"type": "string", "minLength": 1}
+    return _declare(Parameter(name, _not_empty, schema, "one identifier, not empty", description))
+
+
+def _instant(name: str, description: str) -> Any:
+    def parse(text: str) -> str:
+        if not re.fullmatch(READABLE, text, re.ASCII):
+            raise ValueError
+        return to_instant(text)
+
+    rule = (
+        "one RFC 3339 timestamp with an offset, such as 2024-12-01T08:45:00Z; "
+        "write a + in it as %2B"
     )
-    cursor: Annotated[
-        Annotated[str, Field(min_length=1)] | _Absent, Rule("one cursor, taken from a Link header")
-    ] = Field(
-        default=None,
-        description="Where the page begins: opaque, from the previous page's `Link` header. "
-        "Valid for the same user, workspace, filters and sort; `limit` and `messages` may change.",
+    schema = {"type": "string", "format": "date-time", "pattern": RFC_3339}
+    return _declare(Parameter(name, parse, schema, rule, description))
+
+
+def _choice(
+    name: str, values: tuple[str, ...], default: str, description: str, *, varies: bool = False
+) -> Any:
+    def parse(text: str) -> str:
+        if text not in values:
+            raise ValueError
+        return text
+
+    rule = f"{', '.join(values[:-1])} or {values[-1]}"
+    schema = {"type": "string", "enum": [*values]}
+    return _declare(Parameter(name, parse, schema, rule, description, varies), default)
+
+
+@dataclass(frozen=True, slots=True)
+class ConversationQuery:
+    """Which conversations of a user in a workspace are listed, how many, and in which order."""
+
+    limit: int | None = _declare(
+        Parameter(
+            "limit",
+            _limit,
+            {"type": "integer", "minimum": 1, "maximum": 1000},
+            "one whole number from 1 to 1000",
+            "Return a page of at most this many conversations. Without it, return all.",
+            varies=True,
+        )
     )
-    agent_id: _Id = Field(default=None, description="Only conversations with this exact agent id.")
-    pathway_id: _Id = Field(
-        default=None, description="Only conversations with this exact pathway id."
+    cursor: str | None = _declare(
+        Parameter(
+            "cursor",
+            _not_empty,
+            {"type": "string", "minLength": 1},
+            "one cursor, taken from a Link header",
+            "Where the page begins: opaque, from the previous page's `Link` header. Valid for the "
+            "same user, workspace, filters and sort; `limit` and `messages` may change.",
+            varies=True,
+        )
     )
-    created_at_ge: _Instant = Field(
-        default=None, description="Only conversations created at this time or later."
+    agent_id: str | None = _identifier("agentId", "Only conversations with this exact agent id.")
+    pathway_id: str | None = _identifier(
+        "pathwayId", "Only conversations with this exact pathway id."
     )
-    created_at_lt: _Instant = Field(
-        default=None, description="Only conversations created before this time."
+    created_at_ge: str | None = _instant(
+        "createdAtGe", "Only conversations created at this time or later."
     )
-    updated_at_ge: _Instant = Field(
-        default=None, description="Only conversations updated at this time or later."
+    created_at_lt: str | None = _instant(
+        "createdAtLt", "Only conversations created before this time."
     )
-    updated_at_lt: _Instant = Field(
-        default=None, description="Only conversations updated before this time."
+    updated_at_ge: str | None = _instant(
+        "updatedAtGe", "Only conversations updated at this time or later."
     )
-    sort: Annotated[Sort, Rule("-createdAt, createdAt, -updatedAt or updatedAt")] = Field(
-        default="-createdAt",
-        description="The order: `-createdAt` lists the newest first, `-updatedAt` the most "
-        "recently updated first, as an inbox does. Use `updatedAt` for sync.",
+    updated_at_lt: str | None = _instant(
+        "updatedAtLt", "Only conversations updated before this time."
     )
-    messages: Annotated[Messages, Rule("all, last or none")] = Field(
-        default="all",
-        description="Which messages each conversation has: `all`, only the `last`, or `none` "
-        "(an empty array).",
+    sort: Sort = _choice(
+        "sort",
+        ("-createdAt", "createdAt", "-updatedAt", "updatedAt"),
+        "-createdAt",
+        "The order: `-createdAt` lists the newest first, `-updatedAt` the most recently updated "
+        "first, as an inbox does. Use `updatedAt` for sync.",
     )
-    deleted: Annotated[Deleted, Rule("exclude or include")] = Field(
-        default="exclude",
-        description="Whether to list deleted conversations too, as tombstones. For sync.",
+    messages: Messages = _choice(
+        "messages",
+        ("all", "last", "none"),
+        "all",
+        "Which messages each conversation has: `all`, only the `last`, or `none` (an empty array).",
+        varies=True,
+    )
+    deleted: Deleted = _choice(
+        "deleted",
+        ("exclude", "include"),
+        "exclude",
+        "Whether to list deleted conversations too, as tombstones. For sync.",
     )
 
     @property
     def by_updated(self) -> bool:
-        """Whether the list is sorted by `updatedAt`, and so read from the index."""
-        return self.sort in ("-updatedAt", "updatedAt")
+        """Whether the list is sorted by `updatedAt`."""
+        return self.sort.endswith("updatedAt")
 
     @property
     def created_at(self) -> Range:
@@ -124,11 +168,7 @@ class ConversationQuery(BaseModel):
         return self.updated_at if self.by_updated else self.created_at
 
 
-def rules() -> dict[str, str]:
-    """What each parameter must be, by its name."""
-    return {
-        field.alias or name: rule.text
-        for name, field in ConversationQuery.model_fields.items()
-        for rule in field.metadata
-        if isinstance(rule, Rule)
-    }
+PARAMETERS: Mapping[str, Parameter] = {
+    declared.name: declared.metadata["parameter"] for declared in fields(ConversationQuery)
+}
+"""The parameters, in the order of their declaration, by the name of their field."""

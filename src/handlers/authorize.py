@@ -9,9 +9,10 @@ from domain import api_key
 from domain.caller import Caller
 from domain.errors import MalformedApiKeyError, StoreError
 from domain.timestamp import now
-from handlers import warm_up
 from handlers.telemetry import fell_back, logger, stack_of
-from storage.api_keys import ApiKeyTable, find_request
+from handlers.warm_up import read_once
+from storage.api_keys import ApiKeyTable
+from storage.items import key_request
 from storage.reader import reader
 
 if TYPE_CHECKING:
@@ -77,4 +78,4 @@ def identify(headers: Mapping[str, str] | None) -> Caller | None:
     return found.caller() if found and found.is_active(now()) else None
 
 
-warm_up.warm_up("GetItem", lambda: find_request(os.environ["API_KEYS_TABLE"], "none"))
+read_once("GetItem", lambda: key_request(os.environ["API_KEYS_TABLE"], "none"))

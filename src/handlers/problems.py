@@ -4,9 +4,6 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from aws_lambda_powertools.event_handler import Response
-from aws_lambda_powertools.event_handler.exceptions import ServiceError
-from aws_lambda_powertools.event_handler.openapi.exceptions import RequestValidationError
 from aws_lambda_powertools.metrics import MetricUnit
 
 from domain.errors import (
@@ -16,8 +13,8 @@ from domain.errors import (
     StoreError,
     UnreadableConversationError,
 )
-from domain.query import rules
-from handlers.response import MAX_ENVELOPE_BYTES
+from domain.query import PARAMETERS
+from handlers.response import MAX_ENVELOPE_BYTES, Response
 from handlers.telemetry import logger, metrics, stack_of
 
 RETRY_AFTER_SECONDS = 5
@@ -38,7 +35,8 @@ class Problem:
     """An error code's status and texts.
 
     Attributes:
-        detail: the message for the client, unless the error has a more precise one.
+        detail: the message for the client, unless the error has a more precise one. An error with
+            a `DetailedCode` always has; here is an example.
         when, what_to_do: for the documentation, in Markdown.
     """
 
@@ -72,7 +70,8 @@ PROBLEMS = {
     ),
     "unknown_parameter": Problem(
         400,
-        f"There is no query parameter agentID. Use only {', '.join(rules())}.",
+        f"There is no query parameter agentID. Use only "
+        f"{', '.join(parameter.name for parameter in PARAMETERS.values())}.",
         when="The request carries a query parameter that does not exist.",
         what_to_do="Check the spelling, including upper and lower case. "
         "Unknown parameters are errors, so that a mistyped filter never returns everything.",
@@ -165,30 +164,19 @@ PROBLEMS = {
 }
 
 
-def to_problem(error: Exception) -> Response[str]:
+def to_response(error: Exception, request_id: str) -> Response:
     """The problem response for an error. Logs what an operator needs to know."""
-    code, detail = _told(error)
-    _record(error, code)
-    return _respond(code, detail, logger.get_correlation_id() or "")
+    known = error if isinstance(error, ConversationsError) else ConversationsError()
+    problem = PROBLEMS[known.code]
+    _record(error, known.code, problem.status)
+    headers = {"Content-Type": "application/problem+json", "Cache-Control": "no-store"}
+    if problem.status == 503:
+        headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
+    body = to_body(known.code, known.detail or problem.detail, request_id)
+    return Response(problem.status, headers, json.dumps(body))
 
 
-def _told(error: Exception) -> tuple[str, str]:
-    """The code of an error, and its detail for the client."""
-    match error:
-        case RequestValidationError():  # Powertools validates only x-workspace-id
-            is_missing = error.errors()[0]["type"] == "missing"
-            code, detail = "missing_workspace" if is_missing else "invalid_workspace", ""
-        case ServiceError():
-            code, detail = "not_found", ""
-        case ConversationsError():
-            code, detail = error.code, error.detail
-        case _:
-            code, detail = "internal_error", ""
-    return code, detail or PROBLEMS[code].detail
-
-
-def _record(error: Exception, code: str) -> None:
-    status = PROBLEMS[code].status
+def _record(error: Exception, code: str, status: int) -> None:
     fields: dict[str, Any] = {"code": code, "status": status}
     match error:
         case StoreError():
@@ -209,15 +197,6 @@ def _record(error: Exception, code: str) -> None:
         logger.info("refused", **fields)
     else:
         logger.error("failed", error=type(error).__name__, stack=stack_of(error), **fields)
-
-
-def _respond(code: str, detail: str, request_id: str) -> Response[str]:
-    status = PROBLEMS[code].status
-    headers: dict[str, str | list[str]] = {"Cache-Control": "no-store", "x-request-id": request_id}
-    if status == 503:
-        headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
-    body = json.dumps(to_body(code, detail, request_id))
-    return Response(status, "application/problem+json", body, headers)
 
 
 def to_body(code: str, detail: str, request_id: str) -> dict[str, Any]:

@@ -1,15 +1,15 @@
-"""Turns a page into a response: ETag, content coding, base64, size limit."""
+"""Responses, and how a page becomes one: ETag, content coding, base64, size limit."""
 
 import json
 import re
 import sys
 from bisect import bisect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from hashlib import sha256
 from itertools import accumulate
-from typing import Literal
+from typing import Any, Literal
 
-from aws_lambda_powertools.event_handler import Response
 from isal import isal_zlib
 from pybase64 import b64encode_as_string
 
@@ -23,40 +23,50 @@ else:
     from backports import zstd
 
 Coding = Literal["zstd", "gzip", "identity"]
+Link = Callable[[Position], str]
 
 MAX_ENVELOPE_BYTES = 6_291_456  # AWS Lambda quota: a synchronous response
-MAX_JSON_BYTES: dict[Coding, int] = {  # where reading stops: more would not fit the quota
+MAX_PAGE_BYTES: dict[Coding, int] = {  # where reading stops: more would not fit the quota
     "zstd": 64_000_000,
     "gzip": 40_000_000,
     "identity": MAX_ENVELOPE_BYTES,
 }
 _MIN_COMPRESSED_BYTES = 1024
-_COMPRESS: dict[Coding, Callable[[bytes], bytes]] = {  # levels: docs/performance.md
-    "zstd": lambda body: zstd.compress(body, options=_ZSTD_OPTIONS),
-    "gzip": lambda body: isal_zlib.compress(body, 1, 31),  # level 1, in gzip's format
-}
 _ZSTD_OPTIONS: dict[int, int] = {
-    zstd.CompressionParameter.compression_level: 4,
+    zstd.CompressionParameter.compression_level: 4,  # levels: docs/performance.md
     zstd.CompressionParameter.window_log: 20,  # 1 MB; clients take up to 8 (RFC 9659)
 }
-_HEADERS = {
-    "Cache-Control": "private, no-cache",
-    "Vary": "Accept-Encoding, x-api-key, x-workspace-id",
-}
+_GZIP_LEVEL, _GZIP_FORMAT = 1, 31
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """A response, before API Gateway's format."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: str = ""
+    is_base64: bool = False
+
+    def to_proxy(self, request_id: str) -> dict[str, Any]:
+        """The answer of a Lambda proxy integration, with the headers that every response has."""
+        shared = {"Cache-Control": "private, no-cache", "x-request-id": request_id}
+        headers = {**shared, **self.headers}
+        return {
+            "statusCode": self.status,
+            "body": self.body,
+            "isBase64Encoded": self.is_base64,
+            "multiValueHeaders": {name: [text] for name, text in headers.items()},
+        }
 
 
 def encode(
-    page: Page,
-    *,
-    request_id: str,
-    coding: Coding,
-    if_none_match: str,
-    link: Callable[[Position], str] | None,
-) -> tuple[Page, Response[str], int]:
-    """Encode a page; return it, its response and the response's size as Lambda counts it.
+    page: Page, *, request_id: str, coding: Coding, if_none_match: str, link: Link | None
+) -> tuple[Page, Response, int]:
+    """Encode a page; return it, its response, and the response's size as Lambda counts it.
 
-    A page over Lambda's quota is shortened: the result is the longest page that fits, or one
-    that fills at least 7/8 of the quota. The response is a 304 if the client already has the page.
+    A page over Lambda's quota is shortened: to the longest that fits, or to one that fills at
+    least 7/8 of the quota. The response is a 304 if the client already has the page.
 
     Args:
         link: returns the address of the page after a position; `None` if the list must be whole.
@@ -67,91 +77,96 @@ def encode(
     """
     if page.next is not None and link is None:
         raise _too_large(coding)
-    headers = {**_HEADERS, "x-request-id": request_id}
-    longest: tuple[Page, Response[str], int] | None = None
-    fitting, exceeding = 0, len(page.documents) + 1  # a length that fits, one that does not
-    shorter = page
+    whole = page
     while True:
-        response, size = _respond(
-            shorter, headers, coding=coding, if_none_match=if_none_match, link=link
-        )
-        if response is None:
-            exceeding = len(shorter.documents)
-        else:
-            longest, fitting = (shorter, response, size), len(shorter.documents)
-            full = size >= MAX_ENVELOPE_BYTES * 7 // 8
-            if full or shorter is page or response.status_code == 304:
-                break
-        if link is None or exceeding - fitting == 1:
+        body = b"[" + b",".join(page.documents) + b"]"
+        headers = _headers(body, link(page.next) if page.next and link else "")
+        if headers["ETag"].removeprefix("W/") in re.findall('"[^"]*"', if_none_match):
+            return page, Response(304, headers), 0
+        response, size = _compress(body, headers, coding, request_id)
+        if response is not None:
             break
-        # Halving bounds the number of encodings, wherever the large conversations are.
-        length = (fitting + exceeding) // 2
-        if shorter is page:
-            length = _length_of_share(page.documents, 0.95 * MAX_ENVELOPE_BYTES / size)
-        shorter = page.first(length)
-    if longest is None:
-        raise _too_large(coding)
+        if link is None or len(page.documents) == 1:
+            raise _too_large(coding)
+        del body
+        count = len(page.documents) - 1
+        if page is whole:
+            last = _headers(b"", link(page.positions[-1]))
+            room = MAX_ENVELOPE_BYTES - _envelope_bytes(Response(200, last), request_id)
+            count = min(count, max(1, _count_that_fits(page.documents, coding, room)))
+        page = whole.first(count)
     if if_none_match == "*":  # matches whatever would be a 200 (RFC 9110, section 13.2.1)
-        sent = longest[1].headers
-        kept = {name: sent[name] for name in sent if not name.startswith("Content-")}
-        return longest[0], Response(304, headers=kept, body=""), 0
-    return longest
+        response, size = Response(304, headers), 0
+    return page, response, size
 
 
-def _length_of_share(documents: list[bytes], share: float) -> int:
-    """The number of documents, at least one, that make up a share of all bytes."""
-    ends = list(accumulate(map(len, documents)))
-    return max(1, bisect(ends, share * ends[-1]))
-
-
-def _respond(
-    page: Page,
-    headers: dict[str, str],
-    *,
-    coding: Coding,
-    if_none_match: str,
-    link: Callable[[Position], str] | None,
-) -> tuple[Response[str] | None, int]:
-    """The page's response, `None` if too large, and its size. Frees the body on return."""
-    headers = dict(headers)
-    if page.next is not None and link is not None:
-        headers["Link"] = f'<{link(page.next)}>; rel="next"'
-    body = b"[" + b",".join(page.documents) + b"]"
+def _headers(body: bytes, link: str) -> dict[str, str]:
+    """The headers that a 304 repeats. The ETag covers the body and the link."""
     content = sha256(body)
-    content.update(headers.get("Link", "").encode())
-    digest = content.hexdigest()[:32]
-    headers["ETag"] = f'W/"{digest}"'
-    if f'"{digest}"' in re.findall('"[^"]*"', if_none_match):
-        return Response(304, headers=headers, body=""), 0
-    headers["Content-Type"] = "application/json"
-    return _envelope(body, headers, coding)
+    headers = {"Vary": "Accept-Encoding, x-api-key, x-workspace-id"}
+    if link:
+        headers["Link"] = f'<{link}>; rel="next"'
+        content.update(headers["Link"].encode())
+    return {**headers, "ETag": f'W/"{content.hexdigest()[:32]}"'}
 
 
-def _envelope(
-    body: bytes, headers: dict[str, str], coding: Coding
-) -> tuple[Response[str] | None, int]:
+def _compress(
+    body: bytes, headers: Mapping[str, str], coding: Coding, request_id: str
+) -> tuple[Response | None, int]:
     """The response, `None` if too large, and its exact size as Lambda's runtime sends it."""
+    headers = {"Content-Type": "application/json", **headers}
     compressed = coding != "identity" and len(body) > _MIN_COMPRESSED_BYTES
     if compressed:
-        headers = {**headers, "Content-Encoding": coding}
-        body = _COMPRESS[coding](body)
-        size = (len(body) + 2) // 3 * 4  # as base64
-    else:
-        # JSON inside a JSON string: each quote and backslash is escaped by another backslash.
-        size = len(body) + body.count(b'"') + body.count(b"\\")
-    envelope = {
-        "statusCode": 200,
-        "body": "",
-        "isBase64Encoded": compressed,
-        "multiValueHeaders": {name: [value] for name, value in headers.items()},
-    }
-    size += len(json.dumps(envelope))
+        headers["Content-Encoding"] = coding
+        if coding == "zstd":  # in one call, since then the frame holds its content size
+            body = zstd.compress(body, options=_ZSTD_OPTIONS)
+        else:
+            body = isal_zlib.compress(body, _GZIP_LEVEL, _GZIP_FORMAT)
+    size = _envelope_bytes(Response(200, headers, "", compressed), request_id)
+    # Base64; or JSON inside a JSON string, where a backslash escapes each quote and backslash.
+    size += (len(body) + 2) // 3 * 4 if compressed else _escaped_bytes(body)
     if size > MAX_ENVELOPE_BYTES:
         return None, size
     text = b64encode_as_string(body) if compressed else body.decode()
-    response = Response[str](200, headers=headers, body=text)
-    response.base64_encoded = compressed
-    return response, size
+    return Response(200, headers, text, compressed), size
+
+
+def _envelope_bytes(response: Response, request_id: str) -> int:
+    return len(json.dumps(response.to_proxy(request_id)))
+
+
+def _escaped_bytes(text: bytes) -> int:
+    return len(text) + text.count(b'"') + text.count(b"\\")
+
+
+def _count_that_fits(documents: Sequence[bytes], coding: Coding, room: int) -> int:
+    """How many documents fit in so many bytes: all that do, or enough to fill 15/16 of it."""
+    if coding == "identity":
+        return bisect([*accumulate(_escaped_bytes(text) + 1 for text in documents)], room)
+    room = room // 4 * 3  # base64
+    compressor, flush = _compressor(coding)
+    # A compressor may hold back megabytes. What is flushed is known; the rest takes at most as
+    # much as it is long.
+    flushed = out = held = 0
+    for count, text in enumerate(documents):
+        out += len(compressor.compress(text + b","))
+        held += len(text) + 1
+        if flushed + held > room:
+            flushed = out = out + len(compressor.flush(flush))
+            held = 0
+            if flushed > room:
+                return count
+            if flushed > room * 15 // 16:
+                return count + 1
+    return len(documents)
+
+
+def _compressor(coding: Coding) -> tuple[Any, int]:
+    """A compressor, and the mode in which it flushes what it holds back."""
+    if coding == "zstd":
+        return zstd.ZstdCompressor(options=_ZSTD_OPTIONS), zstd.ZstdCompressor.FLUSH_BLOCK
+    made = isal_zlib.compressobj(_GZIP_LEVEL, wbits=_GZIP_FORMAT)
+    return made, isal_zlib.Z_SYNC_FLUSH
 
 
 def coding_of(accept_encoding: str) -> Coding:
@@ -163,19 +178,20 @@ def coding_of(accept_encoding: str) -> Coding:
             weights[coding] = 1.0
         elif match := re.fullmatch(r"q=(0(?:\.\d{0,3})?|1(?:\.0{0,3})?)", weight):
             weights[coding] = float(match[1])
-    liked: dict[Coding, float] = {
+    preferences: dict[Coding, float] = {
         "zstd": weights.get("zstd", 0.0),
         # `*` means gzip, which every client can decode.
         "gzip": weights.get("gzip", weights.get("x-gzip", weights.get("*", 0.0))),
         "identity": weights.get("identity") or 0.0001,  # the last resort, even if refused
     }
-    return max(liked, key=liked.__getitem__)
+    return max(preferences, key=preferences.__getitem__)
 
 
 def _too_large(coding: Coding) -> RequestError:
+    if coding != "zstd":
+        return RequestError("response_too_large")
     detail = (
         "The list is too large for one response, or takes too long to read. "
         "Ask for pages with the query parameter limit."
     )
-    # "" stands for the text in `problems.PROBLEMS`.
-    return RequestError("response_too_large", detail if coding == "zstd" else "")
+    return RequestError("response_too_large", detail)

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable
+from importlib import import_module
 from typing import Any
 
 from handlers.telemetry import fell_back
@@ -10,7 +11,7 @@ from storage.reader import Reader, reader
 _MAX_SECONDS = 3  # of Lambda's 10 for init: the function must start even if DynamoDB is down
 
 
-def warm_up(operation: str, request: Callable[[], dict[str, Any]]) -> None:
+def read_once(operation: str, request: Callable[[], dict[str, Any]]) -> None:
     """Do one read during init, so that the first request finds an open connection.
 
     Failures are ignored: the first request will report them. Does nothing outside Lambda, or if
@@ -20,8 +21,8 @@ def warm_up(operation: str, request: Callable[[], dict[str, Any]]) -> None:
     Args:
         operation: `Query` or `GetItem`.
     """
-    kind = os.environ.get("AWS_LAMBDA_INITIALIZATION_TYPE")
-    if kind is None:
+    kind = _kind_of_init()
+    if not kind:
         return
     store = reader(fell_back)
     if not isinstance(store, Reader):
@@ -33,3 +34,17 @@ def warm_up(operation: str, request: Callable[[], dict[str, Any]]) -> None:
         register_after_restore(store.attempt, operation, request(), _MAX_SECONDS)
     else:
         store.attempt(operation, request(), _MAX_SECONDS)
+
+
+def load_ahead(module: str) -> None:
+    """Import what few requests need, if no client waits for this init.
+
+    That is so with SnapStart, where init ends in the snapshot, and with provisioned concurrency.
+    """
+    if _kind_of_init() in ("snap-start", "provisioned-concurrency"):
+        import_module(module)
+
+
+def _kind_of_init() -> str:
+    """Lambda's word for it; "" outside Lambda."""
+    return os.environ.get("AWS_LAMBDA_INITIALIZATION_TYPE", "")

@@ -1,21 +1,19 @@
 """The table of conversations, read page by page: one partition per workspace and user."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from math import ceil
 from typing import TYPE_CHECKING
 
 from domain.errors import StoreUnavailableError
 from domain.query import ConversationQuery, Position
-from storage import document, layout
+from storage import document, items
 from storage.dynamodb import SECONDS_PER_CALL, SECONDS_TO_ANSWER, store_errors
-from storage.layout import Partition
+from storage.items import Item, Partition
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_dynamodb.type_defs import QueryOutputTypeDef
-
-    from storage.layout import Item
 
 _MAX_LIMIT = 100_000  # items per read; DynamoDB stops at 1 MB anyway
 
@@ -71,41 +69,52 @@ class ConversationTable:
             UnreadableConversationError: a stored conversation is damaged.
         """
         page = Page()
-        size = read = 0
-        request = layout.request(self._name, partition, query, after)
+        size = 0
+        for item, position in self._read(page, partition, query, after, seconds_left):
+            tombstone = item.tombstone()
+            if tombstone is not None and query.deleted == "exclude":
+                if page.positions:
+                    page.positions[-1] = position  # the next page begins after the tombstone
+                continue
+            is_full = len(page.documents) == query.limit
+            if is_full or (page.documents and seconds_left() < SECONDS_TO_ANSWER):
+                return page.first(len(page.documents))
+            text = tombstone or document.keep_messages(document.read(item), query.messages)
+            size += len(text)
+            if size > max_bytes and page.documents:
+                return page.first(len(page.documents))
+            page.documents.append(text)
+            page.positions.append(position)
+        return page
+
+    def _read(
+        self,
+        page: Page,
+        partition: Partition,
+        query: ConversationQuery,
+        after: Position | None,
+        seconds_left: Callable[[], float],
+    ) -> Iterator[tuple[Item, Position]]:
+        """The items in order, each with its position, read after read.
+
+        Ends when nothing follows, when the page is full, or when there is no time for another
+        read. Keeps `page.next` at the end of the last read: that is where the next page begins.
+        """
+        request = items.request(self._name, partition, query, after)
+        read = 0
         while True:
+            before = len(page.documents)
             with store_errors():
                 answer = self._client.query(**request)
-            items, last = _checked(answer, partition, query)
+            found, page.next = _checked(answer, partition, query)
             page.reads += 1
-            read += answer.get("ScannedCount", len(items))
-            before = len(page.documents)
-            for item, position in items:
-                deleted = layout.tombstone(item)
-                if deleted is not None and query.deleted == "exclude":
-                    if page.positions:
-                        page.positions[-1] = position  # the next page begins after the tombstone
-                    continue
-                if len(page.documents) == query.limit:
-                    return page.first(query.limit)
-                if page.documents and seconds_left() < SECONDS_TO_ANSWER:
-                    return page.first(len(page.documents))
-                text = deleted or document.keep_messages(
-                    layout.unpack(partition, item), query.messages
-                )
-                size += len(text)
-                if size > max_bytes and page.documents:
-                    return page.first(len(page.documents))
-                page.documents.append(text)
-                page.positions.append(position)
-            if last is None:
-                return page
-            if seconds_left() < SECONDS_PER_CALL:
-                page.next = last
-                return page
+            yield from found
+            listed = len(page.documents)
+            if page.next is None or listed == query.limit or seconds_left() < SECONDS_PER_CALL:
+                return
             request["ExclusiveStartKey"] = answer["LastEvaluatedKey"]
             if query.limit is not None:
-                listed = len(page.documents)
+                read += answer.get("ScannedCount", len(found))
                 # Estimate how many items hold the missing conversations, by the share listed so
                 # far. If the last read listed nothing, read twice as many.
                 expected = ceil((query.limit + 1 - listed) * read / listed) if listed else 0
@@ -115,7 +124,7 @@ class ConversationTable:
 
 def _checked(
     answer: "QueryOutputTypeDef", partition: Partition, query: ConversationQuery
-) -> "tuple[list[tuple[Item, Position]], Position | None]":
+) -> tuple[list[tuple[Item, Position]], Position | None]:
     """The items of an answer with their positions, and the last position if more follows.
 
     boto3 does not notice a truncated answer, and no client notices one that belongs to another
@@ -125,18 +134,14 @@ def _checked(
         StoreUnavailableError: the answer is incomplete, or from another partition.
     """
     try:
-        keyed = [(item, layout.key_of(item, query)) for item in _list(answer["Items"])]
-        last = None
-        if "LastEvaluatedKey" in answer:
-            last = layout.key_of(answer["LastEvaluatedKey"], query)
+        if not isinstance(answer["Items"], list):
+            raise TypeError
+        found = [Item(attributes) for attributes in answer["Items"]]
+        positions = [item.position(query) for item in found]
+        ends = [Item(answer["LastEvaluatedKey"])] if "LastEvaluatedKey" in answer else []
+        end = ends[0].position(query) if ends else None
+        if {item.partition_key for item in found + ends} - {partition}:
+            raise StoreUnavailableError("ForeignAnswer")
     except (KeyError, TypeError):
         raise StoreUnavailableError("IncompleteAnswer") from None
-    if {partition, *(key[0] for _, key in keyed), *(last[:1] if last else ())} != {partition}:
-        raise StoreUnavailableError("ForeignAnswer")
-    return [(item, key[1]) for item, key in keyed], last[1] if last else None
-
-
-def _list(items: object) -> "list[Item]":
-    if not isinstance(items, list):
-        raise TypeError
-    return items
+    return list(zip(found, positions, strict=True)), end

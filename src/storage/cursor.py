@@ -3,16 +3,20 @@
 import json
 import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
+from dataclasses import fields
 from hashlib import sha256
 
 from domain.errors import RequestError
-from domain.query import ConversationQuery, Position
-from storage.layout import Partition, position_size
+from domain.query import PARAMETERS, ConversationQuery, Position
+from storage.items import Partition, position_size
 
 _VERSION = 1
-_FILTERS = ("sort", "agent_id", "pathway_id", "created_at", "updated_at")
-_RANGES = frozenset({"created_at_ge", "created_at_lt", "updated_at_ge", "updated_at_lt"})
-_FREE = frozenset({"cursor", "limit", "messages"})  # may change from page to page
+_FILTERS = ("sort", "agent_id", "pathway_id", "created_at", "updated_at")  # of 0.1.0
+_LATER_FILTERS = [
+    declared
+    for declared in fields(ConversationQuery)
+    if not PARAMETERS[declared.name].varies and not declared.name.startswith(_FILTERS)
+]
 _KEY = re.compile(r"[ -~]{1,1024}")  # AWS limit of a sort key: 1,024 bytes
 
 
@@ -23,11 +27,11 @@ def encode(position: Position, partition: Partition, query: ConversationQuery) -
     belong to another query. It needs no secret: every read stays within the caller's partition.
     """
     question = [_VERSION, partition, position, *(getattr(query, name) for name in _FILTERS)]
-    # A filter added in a later release counts only if used, so that old cursors stay valid.
-    for name, field in type(query).model_fields.items():
-        value = getattr(query, name)
-        if name not in _FREE.union(_FILTERS, _RANGES) and value != field.default:
-            question.append([name, value])
+    # A filter of a later release counts only if used, so that older cursors stay valid.
+    for declared in _LATER_FILTERS:
+        value = getattr(query, declared.name)
+        if value != declared.default:
+            question.append([declared.name, value])
     digest = sha256(json.dumps(question).encode()).hexdigest()[:16]
     return urlsafe_b64encode(json.dumps([digest, *position]).encode()).decode().rstrip("=")
 

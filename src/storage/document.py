@@ -3,10 +3,14 @@
 import re
 import sys
 from json.encoder import encode_basestring
+from typing import TYPE_CHECKING
 
-from domain.conversation import Conversation, Message
 from domain.errors import ConversationTooLargeError
 from domain.query import Messages
+
+if TYPE_CHECKING:
+    from domain.conversation import Conversation
+    from storage.items import Item
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -20,11 +24,11 @@ _ESCAPE = re.compile(
     r"(\\u(?i:d[89ab][0-9a-f]{2})\\u(?i:d[c-f][0-9a-f]{2})|\\[^u]|\\u(?!(?i:d[89a-f])))"
     r"|\\u(?i:d[89a-f][0-9a-f]{2})"
 )
-_NEXT_MESSAGE = f',{{"{next(iter(Message.model_fields))}":"'.encode()
+_NEXT_MESSAGE = b',{"direction":"'  # the first field of `domain.conversation.Message`
 _CHECKSUM_FLAG = 0b100  # of the frame header descriptor, RFC 8878, section 3.1.1.1.1
 
 
-def encode(conversation: Conversation) -> bytes:
+def encode(conversation: "Conversation") -> bytes:
     """Compress the conversation to a zstd frame with content size and checksum.
 
     Raises:
@@ -37,6 +41,18 @@ def encode(conversation: Conversation) -> bytes:
             f"at most {MAX_JSON_BYTES:,} fit a response."
         )
     return zstd.compress(text, options=_OPTIONS)
+
+
+def read(item: "Item") -> bytes:
+    """The canonical JSON of the conversation in an item.
+
+    Raises:
+        UnreadableConversationError: it is damaged.
+    """
+    try:
+        return decode(item.document, item.id, item.user_id)
+    except ValueError as error:
+        raise item.unreadable(str(error)) from None
 
 
 def decode(document: bytes | str, conversation_id: str, user_id: str) -> bytes:
@@ -63,6 +79,8 @@ def decode(document: bytes | str, conversation_id: str, user_id: str) -> bytes:
 
 
 def _canonical(text: str) -> bytes:
+    from domain.conversation import Conversation  # loads pydantic, which no compressed one needs
+
     try:
         try:
             conversation = Conversation.from_json(text)

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from functools import cache
 from hashlib import sha256
-from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
+from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from typing import Any
 from urllib.parse import urlsplit
 from zlib import crc32
@@ -113,27 +113,28 @@ class Reader:
         return answer
 
     def _exchange(self, body: bytes, headers: dict[str, str], deadline: float) -> Any:
-        connection, sock = self._connection, self._connection.sock
+        """The response and its body. A connection that has ended is replaced once."""
+        sock = self._connection.sock
         # Leftover bytes would be read as this request's answer. `poll` does not see those that
         # TLS has decrypted already; `pending` does.
         if sock and (getattr(sock, "pending", int)() or _is_readable(sock)):
-            connection.close()
-        kept = connection.sock is not None
+            self._connection.close()
+        kept = self._connection.sock is not None
         try:
-            connection.timeout = min(1.0, _left(deadline))  # if it must connect first
-            connection.request("POST", "/", body, headers)
-            sock = connection.sock
-            sock.settimeout(_left(deadline))
-            response = HTTPResponse(sock, method="POST")
-            if not response.fp.peek():  # DynamoDB closed the connection
-                raise ConnectionResetError
+            return self._send(body, headers, deadline)
         except OSError as error:
-            connection.close()
             if not kept or isinstance(error, TimeoutError):
                 raise
-            return self._exchange(body, headers, deadline)  # DynamoDB closes idle connections
-        connection.response_class = lambda *_, **__: response  # its buffer has what `peek` read
-        connection.getresponse()  # outside the `try`: once an answer has begun, nothing is resent
+            self._connection.close()  # DynamoDB ends idle connections
+            return self._send(body, headers, deadline)
+
+    def _send(self, body: bytes, headers: dict[str, str], deadline: float) -> Any:
+        connection = self._connection
+        connection.timeout = min(1.0, _left(deadline))  # if it must connect first
+        connection.request("POST", "/", body, headers)
+        sock = connection.sock
+        sock.settimeout(_left(deadline))
+        response = connection.getresponse()
         content, chunk, length = bytearray(), b".", response.length
         while chunk and not response.isclosed():  # newer Pythons close it at the last byte
             sock.settimeout(_left(deadline))  # bounds a single wait, so set it for each

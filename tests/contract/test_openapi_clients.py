@@ -19,7 +19,7 @@ from ops.local.environment import environment
 from ops.local.server import LocalApi
 from ops.tables.conversations import StoredConversations
 from storage.dynamodb import client
-from storage.layout import pack
+from storage.items import pack
 from tests.support.api import conversation
 from tests.support.needs import executable
 

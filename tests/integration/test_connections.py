@@ -22,7 +22,7 @@ from domain.caller import Caller
 from domain.errors import StoreUnavailableError
 from domain.query import ConversationQuery
 from storage.conversations import ConversationTable
-from storage.layout import Partition, partition_of
+from storage.items import Partition, partition_of
 from storage.reader import _ONLY_FOR_BOTO3, reader
 from tests.support.api import conversation
 from tests.support.tables import forget_clients

@@ -17,7 +17,7 @@ import pytest
 
 from domain.conversation import Conversation
 from handlers import response
-from storage.layout import pack
+from storage.items import pack
 from tests.support import reference
 from tests.support.api import Answer, Api, Context, assert_problem
 from tests.support.budget import CI
@@ -127,7 +127,7 @@ class Store:
 
 def packed_item(owner: Owner, conversation: JSON) -> Any:
     """The item that this project writes."""
-    return pack(owner[0], Conversation.model_validate(conversation))
+    return pack(owner[0], Conversation.model_validate(conversation)).attributes
 
 
 def plain_item(owner: Owner, conversation: JSON) -> Any:

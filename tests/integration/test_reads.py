@@ -18,7 +18,7 @@ from handlers import authorize
 from ops.local.demo import DOCUMENTED, USER
 from ops.local.dynamodb import embedded
 from ops.local.template import ENDPOINT
-from storage import layout
+from storage import items
 from storage.dynamodb import client
 from storage.reader import Reader, reader
 from tests.support.api import EVENTS, Api, Context, conversation
@@ -31,9 +31,9 @@ KEY, OTHER_KEY = generate(), generate()
 def query_answer(**fields: Any) -> bytes:
     """A conversation whose document is plain text, without a checksum."""
     stored = conversation(**fields)
-    item = dict(layout.pack("demo", Conversation.model_validate(stored)))
+    item = items.pack("demo", Conversation.model_validate(stored)).attributes
     text = json.dumps(stored, separators=(",", ":"))
-    return body_of(Items=[item | {"document": {"S": text}}], Count=1)
+    return body_of(Items=[{**item, "document": {"S": text}}], Count=1)
 
 
 def key_answer(key: str, user: str) -> bytes:

@@ -303,7 +303,7 @@ import os
 from domain.conversation import Conversation
 from ops.local.demo import DOCUMENTED
 from storage.dynamodb import client
-from storage.layout import pack
+from storage.items import pack
 
 item = pack("demo-mine", Conversation.model_validate(DOCUMENTED))
 client().put_item(TableName=os.environ["CONVERSATIONS_TABLE"], Item=item)

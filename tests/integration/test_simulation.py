@@ -45,7 +45,7 @@ from domain.conversation import Conversation
 from handlers import response
 from ops.console import loading, writer
 from ops.console.progress import Stop
-from storage import layout
+from storage import items
 from tests.support.api import Answer, assert_problem
 from tests.support.budget import CI, examples
 from tests.support.simulation.deployment import Deployment, guides_code, http_client
@@ -133,10 +133,10 @@ class Simulation(RuleBasedStateMachine):
         self.overwriting = False
         self.count = itertools.count()
         for workspace, user, id_ in itertools.product(WORKSPACES, USERS, IDS[:4]):
-            item = dict(layout.pack(workspace, self.state(user, id_, MINUTE)))
-            store.set((item["pk"]["S"], item["sk"]["S"]), item)
+            item = items.pack(workspace, self.state(user, id_, MINUTE))
+            store.set(item.key, {**item.attributes})
             if id_ == "c0":
-                self.console.delete(layout.primary_key(item))
+                self.console.delete(item)
         store.clock += MAX_LAG
         return multiple(*(self.issue_key(user, frozenset(WORKSPACES)) for user in USERS))
 
@@ -295,12 +295,13 @@ class Simulation(RuleBasedStateMachine):
             meanwhile = partial(self.perform, place, Change(what, change.id))
             store.later(calls, what if what in FAULTS else meanwhile)
         conversation = self.state(user, change.id, change.age)
-        item = dict(layout.pack(workspace, conversation))
-        key, began = (item["pk"]["S"], item["sk"]["S"]), store.clock
+        packed = items.pack(workspace, conversation)
+        item = {**packed.attributes}
+        key, began = packed.key, store.clock
         if change.kind == "write":  # and again
             for _ in range(2):
-                self.console.put_newer([item])
-                self.require_stored([item], began)
+                self.console.put_newer([packed])
+                self.require_stored([packed], began)
         elif change.kind == "foreign write":  # as docs/item-layout.md says
             item["document"] = {"S": conversation.to_json().decode()}
             with suppress(ClientError, ConnectionClosedError):
@@ -312,24 +313,24 @@ class Simulation(RuleBasedStateMachine):
                     ExpressionAttributeValues={":updatedKey": item["updatedKey"]},
                 )
         elif change.kind == "delete":
-            self.console.delete(layout.primary_key(item))
+            self.console.delete(packed)
             found = states(store.history.get(key, []), began, store.clock)
             if not any(it is None or "deletedAt" in it for it in found):
                 self.broken.append(f"{key} is not deleted, and the console says that it is")
         else:
-            other: Any = {**item, "sk": {"S": item["sk"]["S"][:-1] + "0"}}  # sometimes there
-            self.console.purge([item, other] if other != item else [item])
+            other = items.Item({**item, "sk": {"S": packed.sort_key[:-1] + "0"}})  # sometimes there
+            self.console.purge([packed, other] if other.key != key else [packed])
             if None not in states(store.history.get(key, []), began, store.clock):
                 self.broken.append(f"{key} is not purged, and the console says that it is")
 
-    def require_stored(self, items: list[Item], began: int) -> None:
+    def require_stored(self, written: list[items.Item], began: int) -> None:
         """Check that nothing older is there, unless it was purged since."""
-        for item in items:
-            key = (item["pk"]["S"], item["sk"]["S"])
+        for item in written:
+            key = item.key
             stored = self.store.at(key)
             versions = self.store.history.get(key, [])
             purged = any(v.item is None and v.written >= began for v in versions)
-            newer = stored is not None and stored["updatedKey"]["S"] >= item["updatedKey"]["S"]
+            newer = stored is not None and items.Item(stored).updated_key >= item.updated_key
             if not newer and not purged:
                 self.broken.append(f"{key} is not stored, and the writer says that it is")
 
@@ -363,12 +364,12 @@ class Simulation(RuleBasedStateMachine):
             began = self.store.clock
             self.load_file(file, workspace, overwrite=overwrite)
         self.store.plan = [entry for entry in self.store.plan if entry[1] != "killed"]
-        items = [dict(layout.pack(workspace, state)) for state in loaded]
+        packed = [items.pack(workspace, state) for state in loaded]
         if not overwrite:
-            self.require_stored(items, began)
-        for item in {item["sk"]["S"]: item for item in items}.values() if overwrite else ():
-            key = (item["pk"]["S"], item["sk"]["S"])
-            assert item in states(self.store.history.get(key, []), began, self.store.clock)
+            self.require_stored(packed, began)
+        for item in {item.key: item for item in packed}.values() if overwrite else ():
+            found = states(self.store.history.get(item.key, []), began, self.store.clock)
+            assert item.attributes in found
 
     def load_file(self, file: Path, workspace: str, *, overwrite: bool) -> None:
         write = self.console.put if overwrite else self.console.put_newer

@@ -10,10 +10,9 @@ from moto.backends import get_backend
 from domain.conversation import Conversation
 from handlers import authorize, list_conversations
 from ops.local.template import ENDPOINT, load
-from storage import layout
 from storage.conversations import ConversationTable
 from storage.dynamodb import client
-from storage.layout import pack
+from storage.items import pack
 from storage.reader import _ONLY_FOR_BOTO3, reader
 
 if TYPE_CHECKING:
@@ -56,7 +55,9 @@ def put_many(
     table: ConversationTable, conversations: list[dict[str, Any]], workspace: str = "demo"
 ) -> None:
     """Stores many conversations faster than the embedded DynamoDB takes them one by one."""
-    items = [pack(workspace, Conversation.model_validate(given)) for given in conversations]
+    items = [
+        pack(workspace, Conversation.model_validate(given)).attributes for given in conversations
+    ]
     for start in range(0, len(items), 25):
         requests = [{"PutRequest": {"Item": item}} for item in items[start : start + 25]]
         table._client.batch_write_item(RequestItems={table._name: cast("Any", requests)})
@@ -70,7 +71,7 @@ def put(
     """Stores conversations, each in place of one with the same id and creation time."""
     for given in conversations:
         item = pack(workspace, Conversation.model_validate(given))
-        table._client.put_item(TableName=table._name, Item=item)
+        table._client.put_item(TableName=table._name, Item=item.attributes)
 
 
 def bury(
@@ -79,5 +80,5 @@ def bury(
     """Stores tombstones in place of conversations, as if deleted at a time, in UTC."""
     now = datetime.fromisoformat(at).timestamp()
     for given in conversations:
-        item = layout.bury(pack(workspace, Conversation.model_validate(given)), now)
-        table._client.put_item(TableName=table._name, Item=item)
+        item = pack(workspace, Conversation.model_validate(given)).buried(now)
+        table._client.put_item(TableName=table._name, Item=item.attributes)

@@ -15,7 +15,7 @@ import pytest
 from botocore.loaders import Loader
 from cfnlint.api import ManualArgs, lint  # type: ignore[import-untyped]  # it ships no types
 
-from storage import layout
+from storage.items import Item
 
 Json = dict[str, Any]
 
@@ -470,7 +470,8 @@ def test_the_conversations_are_keyed_and_indexed_as_designed(template: Json) -> 
 def test_tombstones_expire_and_keys_do_not(template: Json) -> None:
     tables = of_type(template, "AWS::DynamoDB::Table")
     conversations, api_keys = tables["ConversationsTable"], tables["ApiKeysTable"]
-    item = layout.bury({"pk": {"S": "w#u"}, "sk": {"S": "2024-12-01T08:45:00.000Z#c"}}, now=0)
+    conversation = Item({"pk": {"S": "w#u"}, "sk": {"S": "2024-12-01T08:45:00.000Z#c"}})
+    item = conversation.buried(now=0).attributes
     time_to_live = conversations["TimeToLiveSpecification"]
     assert time_to_live == {"AttributeName": "expiresAt", "Enabled": True}
     assert item[time_to_live["AttributeName"]] == {"N": str(90 * 86_400)}

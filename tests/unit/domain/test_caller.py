@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 
 from domain.caller import ID, WORKSPACE_ID, Caller
 from domain.errors import InvalidCallerError, RequestError
-from storage.layout import partition_key, partition_of
+from storage.items import partition_key, partition_of
 
 users = st.from_regex(ID, fullmatch=True)
 workspaces = st.from_regex(WORKSPACE_ID, fullmatch=True)

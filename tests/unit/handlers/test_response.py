@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from domain.errors import RequestError
 from handlers import list_conversations, response
-from handlers.problems import to_problem
+from handlers.problems import to_response
 from storage.conversations import Page
 from tests.support.api import DECODE, EVENTS, Answer, assert_problem, play
 from tests.support.budget import CI
@@ -218,7 +218,7 @@ def test_a_shortened_page_that_has_not_changed_is_a_304_of_the_same_length() -> 
     shortened, answer, _ = encode(whole)
     assert len(shortened.documents) < len(whole.documents)
     again, unchanged, _ = encode(whole, if_none_match=answer.headers["ETag"])
-    assert (unchanged.status_code, unchanged.headers["Link"]) == (304, answer.headers["Link"])
+    assert (unchanged.status, unchanged.headers["Link"]) == (304, answer.headers["Link"])
     assert len(again.documents) == len(shortened.documents)
 
 
@@ -239,7 +239,7 @@ def refusal(whole: Page, **options: Any) -> str:
     """What a client reads of a whole list that does not fit."""
     with pytest.raises(RequestError) as refused:
         encode(whole, link=None, **options)
-    return str(json.loads(to_problem(refused.value).body or "")["detail"])
+    return str(json.loads(to_response(refused.value, "r").body)["detail"])
 
 
 def test_a_whole_list_that_exceeds_the_quota_is_refused() -> None:
@@ -260,7 +260,7 @@ def test_compression_begins_above_one_kib(length: int, coding: str, *, compresse
     text = b'"' + b"a" * (length - 2) + b'"'
     _, answer, _ = encode(page(text), coding=coding)
     assert answer.headers.get("Content-Encoding") == (coding if compressed else None)
-    assert answer.base64_encoded == compressed
+    assert answer.is_base64 == compressed
     body = DECODE[coding](b64decode(answer.body)) if compressed else answer.body.encode()
     assert body == b"[" + text + b"]"
 
@@ -300,12 +300,12 @@ def test_a_304_has_the_headers_of_the_200_and_no_body() -> None:
     strong = tag.removeprefix("W/")
     for condition in (tag, strong, "*", f'"x", {tag}', f'W/"a,b",{strong} ,"y"'):
         _, answer, _ = encode(page(b"{}", b"{}").first(1), if_none_match=condition)
-        assert (answer.status_code, answer.body) == (304, "")
+        assert (answer.status, answer.body) == (304, "")
         assert answer.headers == {
             name: value for name, value in whole.headers.items() if name != "Content-Type"
         }
     for condition in ("", '"x"', 'W/""', strong[1:-1], "**"):
-        assert encode(page(b"{}", b"{}").first(1), if_none_match=condition)[1].status_code == 200
+        assert encode(page(b"{}", b"{}").first(1), if_none_match=condition)[1].status == 200
 
 
 @pytest.mark.parametrize(

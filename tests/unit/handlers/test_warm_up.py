@@ -40,7 +40,7 @@ READ = ("Query", {"TableName": "Table"}, 3)
 
 def test_nothing_is_read_outside_lambda(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(KIND, raising=False)
-    warm_up.warm_up("Query", lambda: pytest.fail("an import reads"))
+    warm_up.read_once("Query", lambda: pytest.fail("an import reads"))
     assert store.attempts == []
 
 
@@ -49,13 +49,13 @@ def test_lambda_has_one_read_done_before_the_first_request(
     store: Store, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
     monkeypatch.setenv(KIND, kind)
-    warm_up.warm_up("Query", lambda: {"TableName": "Table"})
+    warm_up.read_once("Query", lambda: {"TableName": "Table"})
     assert store.attempts == [READ]
 
 
 def test_a_snapshot_holds_no_connection(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(KIND, "snap-start")
-    warm_up.warm_up("Query", lambda: {"TableName": "Table"})
+    warm_up.read_once("Query", lambda: {"TableName": "Table"})
     assert store.attempts == []
     hook, arguments, options = snapshot_restore_py.get_after_restore().pop()
     hook(*arguments, **options)
@@ -65,7 +65,7 @@ def test_a_snapshot_holds_no_connection(store: Store, monkeypatch: pytest.Monkey
 def test_boto3_is_not_warmed_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(KIND, "on-demand")
     monkeypatch.setattr(warm_up, "reader", lambda _: object())
-    warm_up.warm_up("Query", lambda: pytest.fail("boto3 would read"))
+    warm_up.read_once("Query", lambda: pytest.fail("boto3 would read"))
 
 
 @pytest.mark.parametrize(

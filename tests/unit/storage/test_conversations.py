@@ -9,14 +9,14 @@ import pytest
 from domain.conversation import Conversation
 from domain.query import ConversationQuery
 from ops.local.demo import USER
-from storage import layout
+from storage import items
 from storage.conversations import ConversationTable, Page
-from storage.layout import Partition
+from storage.items import Item, Partition
 from tests.support.api import conversation
 
 HERE = Partition(f"demo#{USER}")
-CONVERSATION = layout.pack("demo", Conversation.model_validate(conversation()))
-TOMBSTONE = layout.bury(CONVERSATION, now=1_733_043_600)
+CONVERSATION = items.pack("demo", Conversation.model_validate(conversation()))
+TOMBSTONE = CONVERSATION.buried(now=1_733_043_600)
 A_MEGABYTE = 1_048_576  # AWS limit of a Query's answer
 PLENTY = 2**40
 
@@ -26,9 +26,9 @@ def item(number: int, kind: str) -> dict[str, Any]:
     id_ = f"{number:024}"
     sort_key = {"S": f"2024-12-01T08:45:00.000Z#{id_}"}
     if kind == "t":
-        return {**TOMBSTONE, "sk": sort_key}
-    packed = layout.pack("demo", Conversation.model_validate(conversation(id=id_)))
-    return {**packed, "sk": sort_key}
+        return {**TOMBSTONE.attributes, "sk": sort_key}
+    packed = items.pack("demo", Conversation.model_validate(conversation(id=id_)))
+    return {**packed.attributes, "sk": sort_key}
 
 
 def size_of(item: dict[str, Any]) -> int:
@@ -50,6 +50,7 @@ class Query:
         self.keys = [item["sk"]["S"] for item in self.items]
         self.sizes = [SIZES[kind] for kind in kinds]
         self.units = 0.0
+        self.read = 0
 
     def query(self, *, Limit: int = PLENTY, **request: Any) -> Any:  # noqa: N803 - DynamoDB's name
         start = request.get("ExclusiveStartKey")
@@ -59,10 +60,11 @@ class Query:
             size += self.sizes[end]
             end += 1
         self.units += -(-size // 4096) / 2
-        items = self.items[begin:end]
-        answer: dict[str, Any] = {"Items": items, "Count": len(items), "ScannedCount": len(items)}
+        self.read += end - begin
+        found = self.items[begin:end]
+        answer: dict[str, Any] = {"Items": found, "Count": len(found), "ScannedCount": len(found)}
         if end - begin == Limit or size >= A_MEGABYTE:
-            answer["LastEvaluatedKey"] = layout.primary_key(items[-1])
+            answer["LastEvaluatedKey"] = Item(found[-1]).primary_key
         return answer
 
 
@@ -105,8 +107,26 @@ def test_no_page_reads_tombstones_that_the_page_before_has_read() -> None:
     store = Query("c" + "t" * 10_000 + "c" + "t" * 5_000)
     first = page_of(store, 1)
     second = page_of(store, 1, first.next)
-    assert first.next == (store.keys[10_000],)
-    assert (len(second.documents), second.next) == (1, None)
+    third = page_of(store, 1, second.next)
+    assert [len(page.documents) for page in (first, second, third)] == [1, 1, 0]
+    assert third.next is None
+    assert store.read == len(store.items)
+
+
+def test_a_full_page_reads_on_for_nothing() -> None:
+    store = Query("c" + "t" * 100_000)
+    page = page_of(store, 1)
+    assert (len(page.documents), page.reads, store.read) == (1, 1, 2)
+    assert page.next == (store.keys[1],)
+    following = page_of(store, 1, page.next)
+    assert (following.documents, following.next) == ([], None)
+
+
+def test_a_full_page_whose_last_read_was_the_last_has_no_next() -> None:
+    assert page_of(Query("c"), 1).next is None
+    assert page_of(Query("ccc"), 3).next is None
+    assert page_of(Query("cccc"), 3).next is not None
+    assert page_of(Query("c" * 4 + "t"), 4).next is not None  # the read ends with the tombstone
 
 
 def test_a_page_that_time_ends_among_tombstones_goes_on_after_the_last_that_was_read() -> None:

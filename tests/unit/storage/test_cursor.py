@@ -1,5 +1,6 @@
 import json
 from base64 import urlsafe_b64decode, urlsafe_b64encode
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import pytest
@@ -7,17 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from domain.errors import RequestError
-from domain.query import ConversationQuery
+from domain.query import PARAMETERS, ConversationQuery
 from storage import cursor
-from storage.layout import Partition
+from storage.items import Partition
 
 POSITION = ("2024-12-01T08:45:00.000Z#675c8e368824aa5f130b94d6",)
 HERE = Partition("demo#674e29976b6acbac106d2651")
 QUERY = ConversationQuery(agent_id="a", created_at_ge="2024-01-01T00:00:00.000Z")
-
-
-def replace(query: ConversationQuery, **fields: Any) -> ConversationQuery:
-    return query.model_copy(update=fields)
 
 
 def refused(text: str, partition: Partition = HERE, query: ConversationQuery = QUERY) -> bool:
@@ -142,9 +139,9 @@ def test_a_cursor_of_0_1_0_is_still_good(sort: Any) -> None:
 
 
 def test_only_position_limit_and_messages_may_change_between_pages() -> None:
-    digested = set(ConversationQuery.model_fields) - {"cursor", "limit", "messages"}
+    digested = {name for name, parameter in PARAMETERS.items() if not parameter.varies}
     moment = "2024-06-01T00:00:00.000Z"
-    changed = {
+    changed: dict[str, Any] = {
         **dict.fromkeys(
             ("created_at_ge", "created_at_lt", "updated_at_ge", "updated_at_lt"), moment
         ),
@@ -155,15 +152,22 @@ def test_only_position_limit_and_messages_may_change_between_pages() -> None:
     }
     assert set(changed) == digested, "a new filter needs a value here"
     handed_out = cursor.encode(POSITION, HERE, QUERY)
+    assert set(PARAMETERS) - digested == {"cursor", "limit", "messages"}
     for name in digested:
         assert refused(handed_out, query=replace(QUERY, **{name: changed[name]})), name
 
 
-def test_a_filter_added_later_is_covered_without_ending_older_cursors() -> None:
+def test_a_filter_added_later_is_covered_without_ending_older_cursors(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    handed_out = cursor.encode(POSITION, HERE, ConversationQuery())
+
+    @dataclass(frozen=True)
     class Later(ConversationQuery):
         tag: str | None = None
 
-    handed_out = cursor.encode(POSITION, HERE, ConversationQuery())
+    (tag,) = (declared for declared in fields(Later) if declared.name == "tag")
+    monkeypatch.setattr(cursor, "_LATER_FILTERS", [*cursor._LATER_FILTERS, tag])
     assert not refused(handed_out, query=Later())
     assert refused(handed_out, query=Later(tag="a"))
     tagged = cursor.encode(POSITION, HERE, Later(tag="a"))

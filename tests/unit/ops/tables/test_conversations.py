@@ -12,8 +12,8 @@ from domain.errors import StoreUnavailableError, UnreadableConversationError
 from ops.local.demo import DOCUMENTED, USER
 from ops.tables import aws
 from ops.tables.conversations import StoredConversations
-from storage import layout
 from storage.conversations import ConversationTable
+from storage.items import STATES, Item, pack
 from tests.support.api import conversation
 from tests.support.tables import put
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from mypy_boto3_dynamodb import DynamoDBClient
 
-ITEM = layout.pack("demo", Conversation.model_validate(DOCUMENTED))
+ITEM = pack("demo", Conversation.model_validate(DOCUMENTED))
 NOW = datetime(2025, 1, 1, tzinfo=UTC).timestamp()
 
 
@@ -110,7 +110,7 @@ def test_a_tombstone_has_the_keys_and_filters_of_its_conversation_and_no_documen
     put(table, DOCUMENTED)
     stored.delete(ITEM)
     at = "2025-01-01T00:00:00.000Z"
-    kept = {name: ITEM[name] for name in ("pk", "sk", "agentId", "pathwayId")}
+    kept = {name: ITEM.attributes[name] for name in ("pk", "sk", "agentId", "pathwayId")}
     assert items(dynamodb) == [
         {
             **kept,
@@ -164,7 +164,11 @@ def test_what_is_missing_or_deleted_already_is_left_as_it_is(
 def test_an_item_without_updated_key_is_deleted(
     stored: StoredConversations, dynamodb: "DynamoDBClient"
 ) -> None:
-    old = {name: value for name, value in ITEM.items() if name not in ("updatedKey", "agentId")}
+    old = {
+        name: value
+        for name, value in ITEM.attributes.items()
+        if name not in ("updatedKey", "agentId")
+    }
     dynamodb.put_item(TableName="ConversationsTable", Item=old)
     stored.delete(ITEM)
     (item,) = items(dynamodb)
@@ -255,12 +259,13 @@ def test_a_conversation_that_came_back_outlives_the_purge_of_tombstones(
 ) -> None:
     put(table, DOCUMENTED)
     stored.delete(ITEM)
-    (page,) = stored.scan(layout.STATES, 1000)
+    (page,) = stored.scan(STATES, 1000)
     put(table, conversation(updatedAt="2026-01-01T00:00:00Z"))
-    stored.purge_tombstone(page["Items"][0])
+    tombstone = Item(page["Items"][0])
+    stored.purge_tombstone(tombstone)
     assert "document" in items(dynamodb)[0]
     stored.delete(ITEM)
-    stored.purge_tombstone(page["Items"][0])
+    stored.purge_tombstone(tombstone)
     assert items(dynamodb) == []
 
 

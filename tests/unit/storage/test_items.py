@@ -1,7 +1,7 @@
 import pytest
 
 from domain.query import ConversationQuery
-from storage.layout import Partition, request
+from storage.items import Partition, request
 
 HERE = Partition("demo#user")
 GE, LT = "2024-01-01T00:00:00.000Z", "2025-01-01T00:00:00.000Z"
