@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
-from typing import TYPE_CHECKING
 
 import typer
 
@@ -16,11 +15,7 @@ from ops.console.errors import INTERRUPTED, NOTHING_MATCHED, counted, fail, warn
 from ops.console.options import Tables
 from ops.console.scan import scan
 from ops.tables.aws import THREADS
-from ops.tables.reading import owner_of
-from storage import layout
-
-if TYPE_CHECKING:
-    from storage.layout import Item
+from storage.items import STATES, Item
 
 _AT_ONCE = 1000  # tombstones that wait for a thread
 _UNNOTICED = "clients that sync will not notice, and will keep their copies."
@@ -43,16 +38,16 @@ class Deleter:
     yes: bool
     as_json: bool
 
-    def find(self, workspace: str, user: str, *, purge: bool, tombstones: bool) -> "list[Item]":
+    def find(self, workspace: str, user: str, *, purge: bool, tombstones: bool) -> list[Item]:
         """The user's items in the workspace that `purge` and `tombstones` select."""
         return [
             item
             for item in self.tables.conversations.states(workspace, user)
-            if layout.is_deleted(item) == tombstones or (purge and not tombstones)
+            if item.is_deleted == tombstones or (purge and not tombstones)
         ]
 
     def remove(
-        self, workspace: str, user: str, items: "Sequence[Item]", *, purge: bool, tombstones: bool
+        self, workspace: str, user: str, items: Sequence[Item], *, purge: bool, tombstones: bool
     ) -> None:
         """Bury or purge a user's items in a workspace."""
         table = self.tables.conversations
@@ -73,8 +68,8 @@ class Deleter:
         """Remove everything of a user in every workspace, without leaving tombstones."""
         table = self.tables.conversations
         keys = [key for key in self.tables.issued_keys() if key.user_id == user]
-        owners = map(owner_of, scan(self.tables, layout.STATES, self.read_units))
-        counts = Counter(workspace for workspace, owner in owners if owner == user)
+        found = scan(self.tables, STATES, self.read_units)
+        counts = Counter(item.workspace_id for item in found if item.user_id == user)
         for key in keys:
             workspaces = ", ".join(sorted(key.workspace_ids))
             typer.echo(f"API key {key.key_id}, workspaces {workspaces}", err=True)
@@ -96,7 +91,7 @@ class Deleter:
 
     def purge_all_tombstones(self) -> None:
         """Remove the tombstones of all users in all workspaces."""
-        found = filter(layout.is_deleted, scan(self.tables, layout.STATES, self.read_units))
+        found = (item for item in scan(self.tables, STATES, self.read_units) if item.is_deleted)
         warn(
             "this removes all tombstones: clients that have not synced a deletion yet must list "
             "everything again."
@@ -132,7 +127,7 @@ class Deleter:
             raise typer.Exit(NOTHING_MATCHED)
 
 
-def _each(remove: Callable[["Item"], None], items: Iterable["Item"]) -> None:
+def _each(remove: Callable[[Item], None], items: Iterable[Item]) -> None:
     try:
         with ThreadPoolExecutor(THREADS) as pool:
             for _ in pool.map(remove, items):
@@ -142,13 +137,14 @@ def _each(remove: Callable[["Item"], None], items: Iterable["Item"]) -> None:
 
 
 def versions(
-    items: Sequence["Item"], ids: Sequence[str], created_at: str, *, all_versions: bool, purge: bool
-) -> "list[Item]":
+    items: Sequence[Item], ids: Sequence[str], created_at: str, *, all_versions: bool, purge: bool
+) -> list[Item]:
     """The items with these ids. Ends the command if it is unclear which are meant."""
-    found = [item for item in items if _id(item) in ids]
-    for absent in set(ids).difference(map(_id, found)):
+    found = [item for item in items if item.id in ids]
+    for absent in set(ids).difference(item.id for item in found):
         warn(f"there is no conversation {absent}.")
-    several = [item for item in found if [*map(_id, found)].count(_id(item)) > 1]
+    counts = Counter(item.id for item in found)
+    several = [item for item in found if counts[item.id] > 1]
     if created_at and not (len(ids) == 1 and not all_versions):
         fail("--created-at needs exactly one --id, and cannot be combined with --all-versions.")
     if created_at and several and not purge:
@@ -161,37 +157,29 @@ def versions(
             start = f"{to_instant(created_at)}#"
         except ValueError:
             fail("--created-at is not a timestamp.", "use 2024-12-01T08:45:00Z, for example.")
-        return [item for item in found if layout.key_values(item)[1].startswith(start)]
+        return [item for item in found if item.sort_key.startswith(start)]
     if several and not all_versions:
         for item in several:
-            state = ", deleted" if layout.is_deleted(item) else ""
-            typer.echo(f"{_id(item)}, created {_created_at(item)}{state}", err=True)
+            state = ", deleted" if item.is_deleted else ""
+            typer.echo(f"{item.id}, created {item.created_at}{state}", err=True)
         fail("Which of them?", "use --created-at TIME with --purge, or --all-versions.")
     return found
 
 
-def _id(item: "Item") -> str:
-    return layout.id_of(layout.key_values(item)[1])
-
-
-def _created_at(item: "Item") -> str:
-    return layout.key_values(item)[1].partition("#")[0]
-
-
-def _count(items: Sequence["Item"]) -> tuple[int, int]:
+def _count(items: Sequence[Item]) -> tuple[int, int]:
     """How many items are conversations, and how many are tombstones."""
-    tombstones = sum(map(layout.is_deleted, items))
+    tombstones = sum(item.is_deleted for item in items)
     return len(items) - tombstones, tombstones
 
 
-def _counted(items: Sequence["Item"]) -> str:
+def _counted(items: Sequence[Item]) -> str:
     conversations, tombstones = _count(items)
     nouns = [counted(conversations, "conversation")] if conversations or not tombstones else []
     return " and ".join(nouns + ([counted(tombstones, "tombstone")] if tombstones else []))
 
 
-def _intention(workspace: str, user: str, items: Sequence["Item"]) -> str:
+def _intention(workspace: str, user: str, items: Sequence[Item]) -> str:
     text = f"{_counted(items)} of user {user} in workspace {workspace}"
     if items:
-        text += f", created from {_created_at(items[0])[:10]} to {_created_at(items[-1])[:10]}"
+        text += f", created from {items[0].created_at[:10]} to {items[-1].created_at[:10]}"
     return text

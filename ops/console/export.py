@@ -39,21 +39,20 @@ def export(
     Exit codes: 0 all written; 1 some are damaged (stderr names them); 2 wrong use or no table;
     3 nothing matched.
     """
-    from ops.tables.reading import document_of, owner_of
-    from storage import layout
+    from ops.tables.reading import document_of
+    from storage.items import DOCUMENTS
 
     if everything == bool(workspace):
         fail("Which workspace?", "use either --workspace ID or --all.")
     quiet = sys.stdout.isatty()  # a progress bar would mix with the lines
     if workspace and user:
-        pages = tables.conversations.query(workspace, user, layout.DOCUMENTS)
+        pages = tables.conversations.query(workspace, user, DOCUMENTS)
         items = items_of(pages, quiet=quiet)
     else:
-        items = scan(tables, layout.DOCUMENTS, read_units, workspace, quiet=quiet)
+        items = scan(tables, DOCUMENTS, read_units, workspace, quiet=quiet)
     written, damaged, literal = 0, 0, 0
     for item in items:
-        owner = owner_of(item)
-        if user not in (None, owner[1]):
+        if user not in (None, item.user_id):
             continue
         document = document_of(item)
         if not document:
@@ -64,7 +63,10 @@ def export(
             continue
         literal += b'{"$' in document  # in a string, the quote would have a backslash
         if everything:
-            document = b'{"workspaceId":"%s","conversation":%s}' % (owner[0].encode(), document)
+            document = b'{"workspaceId":"%s","conversation":%s}' % (
+                item.workspace_id.encode(),
+                document,
+            )
         sys.stdout.buffer.write(document + b"\n")
         written += 1
     sys.stdout.buffer.flush()

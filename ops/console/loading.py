@@ -19,11 +19,10 @@ from ops.console.progress import Progressing, Stop
 from ops.console.records import Record, UnreadableFileError, opened, read
 from ops.console.rejects import Rejects
 from ops.console.writer import Summary, Write, Writer
-from storage import layout
+from storage.items import Item, pack
 
 if TYPE_CHECKING:
     from ops.console.options import Tables
-    from storage.layout import Item
 
 _SHOWN_REASONS = 3
 _VARIABLE = re.compile(r"(?<=The conversation ).+(?= takes)|\d[\d,]*")  # in a reject's reason
@@ -93,14 +92,14 @@ class Loader:
                         raise StrictError(f"line {record.line}: {error}") from None
                 progress.update(summary.records, position())
 
-    def _item(self, record: Record, left_out: Counter[str]) -> "Item":
+    def _item(self, record: Record, left_out: Counter[str]) -> Item:
         if record.value is None:
             raise UnloadableError(record.error)
         try:
             workspace_id, value = self._addressed(record.value)
             value = value if self.literal else plain(value)
             conversation = Conversation.model_validate(value)
-            item = layout.pack(workspace_id, conversation)
+            item = pack(workspace_id, conversation)
         except ValidationError as error:
             raise UnloadableError(_reasons(error)) from None
         except (ConversationTooLargeError, MalformedValueError) as error:

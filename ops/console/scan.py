@@ -13,11 +13,11 @@ import typer
 
 from ops.console.errors import NOTHING_MATCHED, counted, fail, show_error
 from ops.console.options import Json, Tables, print_rows, with_tables
+from storage.items import DOCUMENTS, STATES, Item
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.type_defs import QueryOutputTypeDef, ScanOutputTypeDef
 
-    from storage.layout import Item
 
 ReadUnits = Annotated[
     int,
@@ -35,11 +35,11 @@ def scan(
     workspace: str | None = None,
     *,
     quiet: bool = False,
-) -> "Iterator[Item]":
+) -> Iterator[Item]:
     """All items of the table or of a workspace, after showing what the scan costs.
 
     Args:
-        attributes: those to read, as `storage.layout` names them.
+        attributes: those to read, as `storage.items` names them.
         read_units: the most to use per second.
         quiet: show no bar.
     """
@@ -61,7 +61,7 @@ def items_of(
     total: int = 0,
     *,
     quiet: bool = False,
-) -> "Iterator[Item]":
+) -> Iterator[Item]:
     """The items of pages, with progress on stderr.
 
     Args:
@@ -75,7 +75,7 @@ def items_of(
         for page in pages:
             read += page["ScannedCount"]
             progress.update(read, read)
-            yield from page["Items"]
+            yield from map(Item, page["Items"])
 
 
 @with_tables
@@ -91,15 +91,13 @@ def workspaces(read_units: ReadUnits = 1000, as_json: Json = False, *, tables: T
 
 
 def _print_counts(tables: Tables, read_units: int, *, by: str, other: str, as_json: bool) -> None:
-    from ops.tables.reading import owner_of
-    from storage import layout
 
     kept, deleted = Counter[str](), Counter[str]()
     others = defaultdict[str, set[str]](set)
-    for item in scan(tables, layout.STATES, read_units):
-        workspace, user = owner_of(item)
+    for item in scan(tables, STATES, read_units):
+        workspace, user = item.workspace_id, item.user_id
         name, beside = (user, workspace) if by == "userId" else (workspace, user)
-        (deleted if layout.is_deleted(item) else kept)[name] += 1
+        (deleted if item.is_deleted else kept)[name] += 1
         others[name].add(beside)
     rows = [
         {
@@ -140,13 +138,12 @@ def find(
     Exit codes: 0 found; 1 some conversations are damaged and may be the customer's (stderr names
     them); 2 wrong use or no table; 3 nothing matched.
     """
-    from ops.tables.reading import document_of, owner_of
-    from storage import layout
+    from ops.tables.reading import document_of
 
     wanted = _contact(customer) or fail(f"{customer} is neither an email address nor a number.")
     found: list[dict[str, Any]] = []
     damaged = False
-    for item in scan(tables, layout.DOCUMENTS, read_units):
+    for item in scan(tables, DOCUMENTS, read_units):
         document = document_of(item)
         if not document:
             continue
@@ -157,7 +154,7 @@ def find(
         conversation = json.loads(document)
         contacts = (conversation["customer"].get(name) for name in ("email", "phone"))
         if wanted in map(_contact, filter(None, contacts)):
-            workspace, user = owner_of(item)
+            workspace, user = item.workspace_id, item.user_id
             row = {"workspaceId": workspace, "userId": user, "_id": conversation["_id"]}
             found.append(row | {"createdAt": conversation["createdAt"]})
     if ids:

@@ -7,18 +7,15 @@ from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
 from domain.errors import StoreError
 from ops.console.records import STDIN
 from ops.tables.aws import THREADS
 from ops.tables.conversations import BATCH_ITEMS, Written
-from storage import layout
+from storage.items import Item
 
-if TYPE_CHECKING:
-    from storage.layout import Item
-
-Write = Callable[[Sequence["Item"]], Written]
+Write = Callable[[Sequence[Item]], Written]
 """Stores items with different keys: `put_newer`, or `put` for `--overwrite`."""
 
 _BATCH_BYTES = 1_000_000  # up to 24 batches are in progress or queued: about 24 MB
@@ -99,16 +96,16 @@ class Writer:
         finally:
             self._pool.shutdown(cancel_futures=True)
 
-    def add(self, item: "Item") -> None:
+    def add(self, item: Item) -> None:
         if not self._write:
             self._summary.loaded += 1
             return
-        key = layout.key_values(item)
+        key = item.key
         if key in self._keys:
             self._finish_all()
         self._batch[key] = item
         self._keys.add(key)
-        self._bytes += layout.stored_bytes(item)
+        self._bytes += len(item.document)
         if len(self._batch) == BATCH_ITEMS or self._bytes > _BATCH_BYTES:
             self._begin(self._write)
 
