@@ -232,11 +232,10 @@ class Item:
         Raises:
             KeyError, TypeError: it lacks a key of this order, or one is not a string.
         """
-        _, *names = _key_names(query)
-        position = tuple(self.attributes[name]["S"] for name in names)
-        if not all(isinstance(value, str) for value in position):
+        values = [self.attributes[name]["S"] for name in _key_names(query)]
+        if not all(isinstance(value, str) for value in values):
             raise TypeError
-        return position
+        return tuple(values[1:])
 
     def tombstone(self) -> bytes | None:
         """Its JSON for clients if it is a tombstone, otherwise `None`."""

@@ -10,15 +10,15 @@ from typer.testing import CliRunner
 from domain.conversation import Conversation
 from ops.cli import app
 from ops.local.demo import DOCUMENTED, USER
-from storage import layout
+from storage.items import pack
 from tests.support.wire import Asked, Wire, body_of, wire
 
 
 @pytest.fixture
 def dynamodb() -> Iterator[Wire]:
-    item = layout.pack("demo", Conversation.model_validate(DOCUMENTED))
+    item = pack("demo", Conversation.model_validate(DOCUMENTED))
     reachable = body_of()  # to the console's own look, before, whether there is a table
-    with wire(Query=body_of(Items=[item], Count=1), GetItem=reachable) as seen:
+    with wire(Query=body_of(Items=[item.attributes], Count=1), GetItem=reachable) as seen:
         yield seen
 
 

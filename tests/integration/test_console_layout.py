@@ -17,7 +17,7 @@ from domain import timestamp
 from ops.local import server
 from ops.local.demo import KEYS
 from ops.local.environment import environment
-from storage import layout
+from storage.items import Item
 from storage.dynamodb import client
 from tests.support.api import conversation
 from tests.support.needs import executable
@@ -231,7 +231,8 @@ def test_node_deletes_with_a_tombstone_as_the_console_does(
         }
         item = client().get_item(TableName=os.environ["CONVERSATIONS_TABLE"], Key=key)["Item"]
     deleted = datetime.fromisoformat(at).timestamp()
-    assert item == layout.bury({**key, **item, "updatedKey": {"S": ""}}, deleted)
+    replaced = Item({**key, **item, "updatedKey": {"S": ""}})
+    assert item == replaced.buried(deleted).attributes
 
 
 def test_node_never_lets_the_order_run_backwards_and_brings_back_what_is_newer(

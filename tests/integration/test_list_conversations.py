@@ -287,11 +287,12 @@ def test_a_request_that_dynamodb_calls_invalid_is_a_defect_of_ours(
     assert "StoreErrors" not in logged
 
 
-def test_another_path_or_method_is_not_found(api: Api) -> None:
-    assert api
-    event = json.loads((EVENTS / "list.json").read_text())
-    assert_problem(play(event | {"path": "/v1/api/other"}), 404, "not_found")
-    assert_problem(play(event | {"httpMethod": "POST"}), 404, "not_found")
+def test_path_and_method_are_left_to_the_gateway(api: Api, table: ConversationTable) -> None:
+    put(table, *(conversation(id=str(number)) for number in range(3)))
+    event = listing(**{ONE: LIMIT, MANY: LIMITS}, path="/base/conversations")
+    event["requestContext"] |= {"path": "/base/conversations", "authorizer": api.authorizer}
+    link = play(event).headers["link"]
+    assert "/base/conversations?limit=1&cursor=" in link
 
 
 def test_a_log_line_holds_the_request_id_and_no_personal_data(

@@ -230,20 +230,26 @@ def test_a_connection_that_ends_before_the_first_byte_is_replaced_once(plain: Dy
     reader = plain.reader()
     assert reader.query(**QUERY)["Count"] == reader.query(**QUERY)["Count"] == 1
     assert plain.asked("reader", "reader", "reader", "boto3")
-    assert plain.fallbacks == ["ConnectionResetError"]
+    assert plain.fallbacks == ["RemoteDisconnected"]
 
 
 @pytest.mark.parametrize(
-    ("came", "by"), [(b"", "reader"), (b"H", "boto3"), (b"HTTP/1.1 200 OK\r\nDate: ", "boto3")]
+    "came",
+    [b"", b"H", b"HTTP/1.1 200 OK\r\nDate: ", b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n{"],
 )
-def test_a_request_whose_answer_has_begun_is_not_sent_again(
-    plain: DynamoDB, came: bytes, by: str
-) -> None:
-    plain.replies = [Reply(), Reply(reset_after=came), Reply()]
+def test_a_kept_connection_that_breaks_is_replaced_once(plain: DynamoDB, came: bytes) -> None:
+    plain.replies = [Reply(), Reply(reset_after=came), Reply(), Reply(reset_after=came)] * 2
     reader = plain.reader()
     assert reader.query(**QUERY)["Items"] == reader.query(**QUERY)["Items"]
-    assert plain.asked("reader", "reader", by)
-    assert plain.fallbacks == (["ConnectionResetError"] if by == "boto3" else [])
+    assert plain.asked("reader", "reader", "reader")
+    assert plain.fallbacks == []
+
+
+def test_a_new_connection_that_breaks_is_left_to_boto3(plain: DynamoDB) -> None:
+    plain.replies = [Reply(reset_after=b"H"), Reply()]
+    assert plain.reader().query(**QUERY)["Count"] == 1
+    assert plain.asked("reader", "boto3")
+    assert plain.fallbacks == ["ConnectionResetError"]
 
 
 @pytest.mark.parametrize(
