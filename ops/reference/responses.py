@@ -10,7 +10,7 @@ _HEADERS = {
     "revalidate it. Errors: `no-store`.",
     "Vary": "The request headers on which the response depends.",
     "ETag": "Weak. Sent as `If-None-Match`, it gives a 304 as long as nothing has changed.",
-    "Link": 'The next page, `rel="next"` (RFC 8288); absent on the last.',
+    "Link": 'The next page, `rel="next"` (RFC 8288); absent on the last, which may be empty.',
     "Content-Encoding": "`zstd` or `gzip`, if the client accepts it and the body is over 1 KiB.",
     "Retry-After": "The number of seconds after which to try again.",
     "WWW-Authenticate": "`ApiKey`.",

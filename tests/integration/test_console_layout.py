@@ -17,8 +17,8 @@ from domain import timestamp
 from ops.local import server
 from ops.local.demo import KEYS
 from ops.local.environment import environment
-from storage.items import Item
 from storage.dynamodb import client
+from storage.items import Item
 from tests.support.api import conversation
 from tests.support.needs import executable
 

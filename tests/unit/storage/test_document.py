@@ -9,7 +9,7 @@ from backports import zstd
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from domain.conversation import Conversation
+from domain.conversation import Conversation, Message
 from domain.errors import ConversationTooLargeError
 from domain.query import Messages
 from ops.local.demo import DOCUMENTED, USER
@@ -150,6 +150,11 @@ def test_a_conversation_too_large_for_a_response_is_refused_by_name() -> None:
     large = Conversation.model_validate(conversation(agentId="a" * 3_000_000))
     with pytest.raises(ConversationTooLargeError, match=EXAMPLE.id):
         document.encode(large)
+
+
+def test_the_marker_of_a_message_is_the_first_field_of_the_model() -> None:
+    name, first = next(iter(Message.model_fields.items()))
+    assert document._NEXT_MESSAGE == f',{{"{first.alias or name}":"'.encode()
 
 
 @given(conversations)
