@@ -487,7 +487,7 @@ def test_breakpoint_opens_a_prompt_in_the_terminal(local: LocalApi, tmp_path: Pa
     """In a pseudo-terminal: the prompt answers, the request is served, and Ctrl-C ends it all."""
     src = shutil.copytree(SRC, tmp_path / "src")
     handlers = src / "handlers" / "list_conversations.py"
-    line = "    workspace_id = parameters.workspace_of(request.headers)"
+    line = "    partition = items.partition_of(request.caller, workspace_id)"
     handlers.write_text(handlers.read_text().replace(line, f"    breakpoint()\n{line}"))
     pid, terminal = pty.fork()
     if pid == 0:

@@ -154,7 +154,7 @@ def test_a_conversation_too_large_for_a_response_is_refused_by_name() -> None:
 
 def test_the_marker_of_a_message_is_the_first_field_of_the_model() -> None:
     name, first = next(iter(Message.model_fields.items()))
-    assert document._NEXT_MESSAGE == f',{{"{first.alias or name}":"'.encode()
+    assert f',{{"{first.alias or name}":"'.encode() == document._NEXT_MESSAGE
 
 
 @given(conversations)
