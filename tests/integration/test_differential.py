@@ -6,6 +6,7 @@ so a failure, which names it, can be had again: `make differential N=1 SEED=…`
 
 import json
 import os
+from base64 import urlsafe_b64decode
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -201,13 +202,12 @@ class Comparison:
             if answer.status == 413:
                 continue
             seen.update(answer.ids)
-            if answer.json:
-                after = reference.place(self.store.of(self.owner)[answer.ids[-1]], question)
             if "link" not in answer.headers:
                 break
             link = link_of(answer)
             cursor = {"cursor": link["cursor"]}
             assert link == asked | cursor
+            after = self.begins_after(link["cursor"], question, following, len(answer.json))
             self.of_another_question(question | cursor)
             for _ in range(min(writes, self.random.randrange(4))):
                 writes -= 1
@@ -218,6 +218,23 @@ class Comparison:
             assert all(seen[id_] == 1 for id_ in throughout)
         if question.get("sort") != "-updatedAt":  # there, what is updated may move ahead unseen
             assert throughout <= set(seen)
+
+    def begins_after(
+        self, cursor: str, question: Question, following: list[JSON], count: int
+    ) -> Place:
+        """The place after which the next page begins; `count` of those that follow were listed.
+
+        It is at or after the last listed, and before the first that was not listed. In between is
+        only what was not asked for, such as a tombstone. If that is asked for by now, because it
+        was restored, say, it did not exist the whole time, and the pages may leave it out.
+        """
+        there = self.store.of(self.owner)
+        listed = [reference.place(there[shown["_id"]], question) for shown in following]
+        after = place_of(cursor)
+        around = [*listed[:count], after, *listed[count:]]
+        assert around == sorted(around, reverse=reference.newest_first(question))
+        assert after not in listed[count:]
+        return after
 
     def page(self, asked: dict[str, str], following: list[JSON], *, hurried: bool) -> Answer:
         """A page of those that follow: whole, or shortened for a reason."""
@@ -234,7 +251,11 @@ class Comparison:
             if hurried:
                 assert "link" in answer.headers or count == len(following)
                 return answer
-            assert ("link" in answer.headers) == (count < len(following))
+            if count < len(following):
+                assert "link" in answer.headers
+            elif "link" in answer.headers:  # a full page does not look whether the rest is listed
+                assert str(count) == asked.get("limit")
+                assert self.ends_before_the_last(asked, answer.ids)
             assert count > 0 or not expected, "with a limit there is always progress"
             shortened = count < len(expected)
         if shortened:
@@ -244,6 +265,13 @@ class Comparison:
             assert_holds(whole, expected)
             assert size(whole) > largest
         return answer
+
+    def ends_before_the_last(self, asked: Question, ids: list[str]) -> bool:
+        """Whether anything is stored behind the last of these, such as a tombstone."""
+        there = self.store.of(self.owner)
+        places = sorted(reference.place(stored, asked) for stored in there.values())
+        end = places[0] if reference.newest_first(asked) else places[-1]
+        return reference.place(there[ids[-1]], asked) != end
 
     def ask(self, asked: dict[str, str], encoding: str, seconds_left: float = 28) -> Answer:
         """One request, and what holds of every list."""
@@ -335,6 +363,13 @@ def link_of(answer: Answer) -> dict[str, str]:
     """The query parameters of the next page's address."""
     address = answer.headers["link"].removeprefix("<").removesuffix('>; rel="next"')
     return dict(parse_qsl(urlsplit(address).query, strict_parsing=True))
+
+
+def place_of(cursor: str) -> Place:
+    """The place in a cursor, which is opaque to clients."""
+    _, key, *_ = json.loads(urlsafe_b64decode(f"{cursor}=="))
+    at, _, id_ = key.partition("#")
+    return at, id_
 
 
 def assert_holds(answer: Answer, expected: list[JSON]) -> None:

@@ -27,15 +27,16 @@ def listed(conversations: Iterable[JSON], question: Question, after: Place | Non
         after: the place of the last conversation of the page before; `None` on the first page.
     """
     found = [conversation for conversation in conversations if asked_for(conversation, question)]
-    newest_first = question.get("sort", DEFAULT_SORT).startswith("-")
-    found.sort(key=lambda conversation: place(conversation, question), reverse=newest_first)
+    found.sort(
+        key=lambda conversation: place(conversation, question), reverse=newest_first(question)
+    )
     if after is not None:
         found = [
             conversation
             for conversation in found
             if (
                 place(conversation, question) < after
-                if newest_first
+                if newest_first(question)
                 else place(conversation, question) > after
             )
         ]
@@ -70,6 +71,10 @@ def asked_for(conversation: JSON, question: Question) -> bool:
         if f"{name}Lt" in question and moment >= instant(question[f"{name}Lt"]):
             return False
     return True
+
+
+def newest_first(question: Question) -> bool:
+    return question.get("sort", DEFAULT_SORT).startswith("-")
 
 
 def place(conversation: JSON, question: Question) -> Place:
