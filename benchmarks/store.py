@@ -5,10 +5,11 @@ import math
 from base64 import b64encode
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 from zlib import crc32
+
+from ops.local.ports import HttpServer
 
 _PAGE_BYTES = 1_048_576  # AWS limit: what one Query reads
 _UNIT_BYTES = 4096
@@ -102,21 +103,18 @@ def _start(key: Any) -> str:
     return json.dumps(key, sort_keys=True)
 
 
-class Store(ThreadingHTTPServer):
+class Store(HttpServer):
     """Answers Query with the pages of a table, and GetItem with the one item of another."""
 
-    daemon_threads = True
-
     def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), _Request)
         self.tables: dict[str, Table] = {}
         self.items: dict[str, bytes] = {}
-        Thread(target=self.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
+        super().__init__(_Request)
 
     @property
     def address(self) -> str:
         """For `AWS_ENDPOINT_URL_DYNAMODB`."""
-        return f"http://127.0.0.1:{self.server_port}"
+        return f"http://127.0.0.1:{self.port}"
 
     def answer(self, request: Mapping[str, Any]) -> bytes:
         """The canned answer to a request."""

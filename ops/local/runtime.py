@@ -8,9 +8,8 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
-from threading import Thread
 from types import TracebackType
 from typing import Any, Self
 from uuid import uuid4
@@ -18,6 +17,7 @@ from uuid import uuid4
 from ops.local import cloudformation
 from ops.local.environment import Variables
 from ops.local.functions import SRC
+from ops.local.ports import HttpServer
 from ops.local.template import Function
 
 _ARN = cloudformation.function_arn("local")
@@ -89,7 +89,7 @@ class Process:
         self._started = time.perf_counter()
         self._process = subprocess.Popen(
             command,
-            env={**environment, "AWS_LAMBDA_RUNTIME_API": f"127.0.0.1:{self._server.server_port}"},
+            env={**environment, "AWS_LAMBDA_RUNTIME_API": f"127.0.0.1:{self._server.port}"},
             stdin=subprocess.DEVNULL,
             stdout=stdout,
         )
@@ -133,7 +133,6 @@ class Process:
     def stop(self) -> None:
         self._process.kill()
         self._process.wait()
-        self._server.shutdown()
         self._server.server_close()
 
     def __enter__(self) -> Self:
@@ -164,17 +163,14 @@ class Process:
         raise RuntimeError(f"no {wanted} within {_DEADLINE_SECONDS} s")
 
 
-class _RuntimeApi(ThreadingHTTPServer):
+class _RuntimeApi(HttpServer):
     """https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html."""
-
-    daemon_threads = True
 
     def __init__(
         self, events: "queue.Queue[bytes]", requests: "queue.Queue[tuple[float, str, bytes]]"
     ) -> None:
-        super().__init__(("127.0.0.1", 0), _Request)
         self.events, self.requests = events, requests
-        Thread(target=self.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
+        super().__init__(_Request)
 
 
 class _Request(BaseHTTPRequestHandler):

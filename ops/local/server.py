@@ -12,9 +12,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
-from socket import SHUT_WR, socket
-from socketserver import ThreadingTCPServer
-from threading import Thread
+from socket import socket
 from typing import Any
 from urllib.parse import quote
 
@@ -26,7 +24,7 @@ from ops.local.environment import PARTIQL, Variables
 from ops.local.events import Request
 from ops.local.functions import SRC, Functions, notice
 from ops.local.gateway import MAX_REQUEST_BYTES, CodeError, Failures, Gateway, Response
-from ops.local.ports import HOST, listen
+from ops.local.ports import HOST, HttpServer, listen
 from ops.local.template import ENDPOINT
 
 _COLOURS = {2: "green", 3: "cyan", 4: "yellow", 5: "red"}  # by the first digit of a status
@@ -80,48 +78,21 @@ def running(
         UnusableEndpointError: as `ops.local.dynamodb.demo_data`.
     """
     deployment = template.load()
-    with (
-        _Server(listen(port)) as server,
-        demo_data(deployment, server.port + 1 if port else 0) as variables,
-    ):
-        functions = Functions(deployment.functions, variables, src=src, verbose=verbose)
-        with suppress(CodeError):  # stderr says why, and an edit fixes it
-            functions.warm_up()
-        server.gateway = Gateway(deployment.api, functions.invoke, failures)
-        thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
-        thread.start()
-        try:
-            yield LocalApi(f"http://{HOST}:{server.port}", variables)
-        finally:
-            server.shutdown()
-            thread.join()
+    with listen(port) as listening:
+        port_after = listening.getsockname()[1] + 1 if port else 0
+        with demo_data(deployment, port_after) as variables:
+            functions = Functions(deployment.functions, variables, src=src, verbose=verbose)
+            with suppress(CodeError):  # stderr says why, and an edit fixes it
+                functions.warm_up()
+            gateway = Gateway(deployment.api, functions.invoke, failures)
+            with _Server(listening, gateway) as server:
+                yield LocalApi(f"http://{HOST}:{server.port}", variables)
 
 
-class _Server(ThreadingTCPServer):
-    """Used instead of `http.server.HTTPServer`, which looks up the host name of 127.0.0.1."""
-
-    daemon_threads = True
-    gateway: Gateway
-
-    def __init__(self, listening: socket) -> None:
-        super().__init__(listening.getsockname(), _RequestHandler, bind_and_activate=False)
-        self.socket.close()
-        self.socket = listening
-        self.port: int = listening.getsockname()[1]
-
-    def shutdown_request(self, request: Any) -> None:
-        """Before closing, read what the client still sends; otherwise it could lose the answer."""
-        with suppress(OSError):
-            request.shutdown(SHUT_WR)
-            request.settimeout(1)
-            for _ in range(1000):
-                if not request.recv(65_536):
-                    break
-        self.close_request(request)
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        if not isinstance(sys.exception(), ConnectionError):  # a client that hung up
-            super().handle_error(request, client_address)
+class _Server(HttpServer):
+    def __init__(self, listening: socket, gateway: Gateway) -> None:
+        self.gateway = gateway
+        super().__init__(_RequestHandler, listening)
 
 
 class _RequestHandler(BaseHTTPRequestHandler):
@@ -160,8 +131,7 @@ class _RequestHandler(BaseHTTPRequestHandler):
             source_ip=self.client_address[0],
         )
         response = docs_site.answer(request) or self.server.gateway.answer(request)
-        self._send(response)
-        _log(f"{self.command} {self.path}", response, time.perf_counter() - start)
+        self._send(response, f"{self.command} {self.path}", time.perf_counter() - start)
 
     def _read_body(self) -> bytes | None:
         """The body; `None` if its length is malformed or too large. Then an error has been sent."""
@@ -181,16 +151,16 @@ class _RequestHandler(BaseHTTPRequestHandler):
         """Answer an unreadable request and close the connection: what follows is unreadable too."""
         self.close_connection = True
         self.request_version = self.protocol_version  # without a version, no headers would be sent
-        response = self.server.gateway.refuse(kind)
-        self._send(response)
-        _log("(malformed)", response, 0)
+        self._send(self.server.gateway.refuse(kind), "(malformed)")
 
     def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
         """Send the gateway's response for an error that `http.server` found."""
         del code, message, explain
         self._refuse("DEFAULT_4XX")
 
-    def _send(self, response: Response) -> None:
+    def _send(self, response: Response, request: str, seconds: float = 0) -> None:
+        """Log, then answer, so that once a client has its answer this thread prints no more."""
+        _log(request, response, seconds)
         self.send_response_only(response.status)
         self.send_header("Date", self.date_time_string())
         for name, value in response.headers:

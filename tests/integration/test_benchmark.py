@@ -38,7 +38,6 @@ def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
     store = Store()
     store.items["keys"] = to_json({"ConsumedCapacity": {"CapacityUnits": 0.5}, "Item": command.KEY})
     yield store
-    store.shutdown()
     store.server_close()
 
 

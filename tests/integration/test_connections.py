@@ -7,10 +7,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from ipaddress import ip_address
 from pathlib import Path
-from threading import Thread
 from zlib import crc32
 
 import pytest
@@ -21,6 +20,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from domain.caller import Caller
 from domain.errors import StoreUnavailableError
 from domain.query import ConversationQuery
+from ops.local.ports import HttpServer, listen
 from storage.conversations import ConversationTable
 from storage.items import Partition, partition_of
 from storage.reader import _ONLY_FOR_BOTO3, reader
@@ -112,15 +112,13 @@ def serving(database: DynamoDB, certificate: Path | None) -> Iterator[str]:
         def log_message(self, *_: object) -> None:
             pass
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        server.daemon_threads = True
-        if certificate:
-            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-            context.load_cert_chain(certificate)
-            server.socket = context.wrap_socket(server.socket, server_side=True)
-        Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
-        yield f"{'https' if certificate else 'http'}://127.0.0.1:{server.server_port}"
-        server.shutdown()
+    listening = listen(0)
+    if certificate:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate)
+        listening = context.wrap_socket(listening, server_side=True)
+    with HttpServer(Handler, listening) as server:
+        yield f"{'https' if certificate else 'http'}://127.0.0.1:{server.port}"
 
 
 Ask = Callable[[Partition], list[str]]

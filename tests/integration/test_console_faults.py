@@ -12,10 +12,10 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from random import Random
-from threading import Lock, Thread
+from threading import Lock
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -25,6 +25,7 @@ from typer.testing import CliRunner
 from ops.cli import app
 from ops.local import server
 from ops.local.environment import PARTIQL, environment
+from ops.local.ports import HttpServer
 from ops.local.template import ENDPOINT
 from tests.support import data
 
@@ -56,24 +57,18 @@ def write(path: Path, count: int) -> Path:
     return path
 
 
-class Faulty(ThreadingHTTPServer):
+class Faulty(HttpServer):
     """A DynamoDB that throttles one write in five, hangs up, fails, and leaves items unprocessed.
 
     Behind it is the embedded one, which lacks PartiQL: an INSERT becomes a conditional PutItem.
     """
 
-    daemon_threads = True
-
     def __init__(self, target: str) -> None:
-        super().__init__(("127.0.0.1", 0), _Faults)
         self.target = str(urlsplit(target).netloc)
         self.random = Random(5)
         self.lock = Lock()
         self.done: Counter[str] = Counter()
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        if not isinstance(sys.exception(), ConnectionError):
-            super().handle_error(request, client_address)
+        super().__init__(_Faults)
 
 
 class _Faults(BaseHTTPRequestHandler):
@@ -162,15 +157,9 @@ FAULTS = (
 @contextmanager
 def faulty(target: str, partiql: str | None = None) -> Iterator[Faulty]:
     with Faulty(target) as server:
-        thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
-        thread.start()
-        try:
-            address = f"http://127.0.0.1:{server.server_address[1]}"
-            with environment({ENDPOINT: address, PARTIQL: partiql}):
-                yield server
-        finally:
-            server.shutdown()
-            thread.join()
+        address = f"http://127.0.0.1:{server.port}"
+        with environment({ENDPOINT: address, PARTIQL: partiql}):
+            yield server
 
 
 @pytest.mark.parametrize("overwrite", [False, True])
@@ -222,16 +211,19 @@ def test_a_delete_goes_through_on_a_faulty_dynamodb(
 
 @pytest.mark.usefixtures("local")
 def test_killed_half_way_and_started_again_it_ends_complete(tmp_path: Path, workspace: str) -> None:
-    path = write(tmp_path / "some.json", 450)
-    command = [CONSOLE, "load", str(path), "--workspace", workspace]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE)
+    lines = write(tmp_path / "some.json", 450).read_bytes().splitlines(keepends=True)
+    command = [CONSOLE, "load", "-", "--workspace", workspace]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert process.stdin
+    process.stdin.writelines(lines[:225])  # it waits for the others
+    process.stdin.flush()
     while len(export(workspace)) < 100:
         assert process.poll() is None
         time.sleep(0.3)
     process.kill()
     assert process.communicate()[0] == b""
     assert 100 <= len(export(workspace)) < 450
-    result = CliRunner().invoke(app, [*command[1:], "--json"])
+    result = CliRunner().invoke(app, [*command[1:], "--json"], input=b"".join(lines))
     (summary,) = json.loads(result.stdout)["files"]
     assert summary["loaded"] + summary["skipped"] == 450
     assert summary["skipped"] >= 100

@@ -8,9 +8,8 @@ import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
-from threading import Thread
 from typing import Any, ClassVar
 
 import pytest
@@ -19,6 +18,7 @@ from ops.local import server
 from ops.local.demo import USER
 from ops.local.docs_site import DOCS, LOCAL
 from ops.local.environment import environment
+from ops.local.ports import HttpServer
 from ops.local.server import LocalApi
 from ops.local.template import ROOT
 from storage.conversations import ConversationTable
@@ -337,15 +337,9 @@ class Refusing(BaseHTTPRequestHandler):
 def test_a_patient_client_waits_as_long_as_it_is_told(place: Place, language: str) -> None:
     Refusing.answers = [(200, "9"), (429, "60"), (503, "5"), (200, "9"), (404, "9")]
     Refusing.answers += [(503, "7")] * 5  # after the fifth, the client gives up
-    with ThreadingHTTPServer(("127.0.0.1", 0), Refusing) as refusing:
-        thread = Thread(target=refusing.serve_forever, kwargs={"poll_interval": 0.05})
-        thread.start()
-        try:
-            url = f"http://127.0.0.1:{refusing.server_address[1]}/"
-            statuses, waits = called(language, "Errors", WAIT, place, url)
-        finally:
-            refusing.shutdown()
-            thread.join()
+    with HttpServer(Refusing) as refusing:
+        url = f"http://127.0.0.1:{refusing.port}/"
+        statuses, waits = called(language, "Errors", WAIT, place, url)
     assert statuses == [200, 200, 404, 503]
     assert waits == [60, 5, 7, 7, 7, 7]
     assert Refusing.answers == []

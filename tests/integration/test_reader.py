@@ -10,9 +10,8 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
-from threading import Thread
 from typing import Any
 from zlib import crc32
 
@@ -23,6 +22,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from domain.errors import StoreUnavailableError
+from ops.local.ports import HttpServer, listen
 from storage import reader as module
 from storage.dynamodb import store_errors
 from storage.reader import Reader
@@ -162,20 +162,16 @@ def serve(scheme: str, certificate: Path, monkeypatch: pytest.MonkeyPatch) -> It
         def log_message(self, *_: object) -> None:
             pass
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        server.daemon_threads = True
-        if scheme == "https":
-            context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-            context.load_cert_chain(certificate)
-            server.socket = context.wrap_socket(server.socket, server_side=True)
-            trusted = ssl.create_default_context(cafile=str(certificate))
-            monkeypatch.setattr(ssl, "create_default_context", lambda **_: trusted)
-        Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
-        monkeypatch.setenv(
-            "AWS_ENDPOINT_URL_DYNAMODB", f"{scheme}://localhost:{server.server_port}"
-        )
+    listening = listen(0)
+    if scheme == "https":
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        context.load_cert_chain(certificate)
+        listening = context.wrap_socket(listening, server_side=True)
+        trusted = ssl.create_default_context(cafile=str(certificate))
+        monkeypatch.setattr(ssl, "create_default_context", lambda **_: trusted)
+    with HttpServer(Handler, listening) as server:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_DYNAMODB", f"{scheme}://localhost:{server.port}")
         yield database
-        server.shutdown()
 
 
 def test_an_answer_is_that_of_the_client(dynamodb: DynamoDB) -> None:

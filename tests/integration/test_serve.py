@@ -14,6 +14,7 @@ import socket
 import subprocess
 import sys
 import termios
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -378,6 +379,26 @@ def test_a_second_endpoint_in_the_template_changes_nothing(
         shown = CliRunner().invoke(app, command)
     assert (shown.exit_code, shown.stderr) == (0, "")
     assert json.loads(shown.stdout) == [DOCUMENTED]
+
+
+def test_a_request_is_logged_before_it_is_answered(
+    local: LocalApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once a client has its answer, the server's thread no longer writes to a stream of ours."""
+    logged: list[str] = []
+
+    def log_slowly(text: str) -> None:
+        time.sleep(0.2)
+        logged.append(text)
+
+    monkeypatch.setattr(server, "notice", log_slowly)
+    assert get(local).status == 200
+    assert [" 200 " in re.sub(r"\x1b\[\d+m", " ", line) for line in logged] == [True]
+    host, port = local.url.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port))) as connection:
+        connection.sendall(b"GARBAGE\r\n\r\n")
+        assert connection.recv(1000).startswith(b"HTTP/1.1 400 ")
+        assert len(logged) == 2
 
 
 def test_seeding_again_changes_nothing(local: LocalApi, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,13 +8,13 @@ from base64 import b64encode
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 from zlib import crc32
 
 import pytest
 
+from ops.local.ports import HttpServer
 from ops.local.template import ENDPOINT
 from storage.reader import _ONLY_FOR_BOTO3
 from tests.support.tables import forget_clients
@@ -102,17 +102,11 @@ def wire(**answers: bytes) -> Iterator[Wire]:
         def log_message(self, *_: object) -> None:
             pass
 
-    with (
-        ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server,
-        pytest.MonkeyPatch.context() as patch,
-    ):
-        seen = Wire(answers, f"http://127.0.0.1:{server.server_port}")
-        server.daemon_threads = True
-        Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+    with HttpServer(Handler) as server, pytest.MonkeyPatch.context() as patch:
+        seen = Wire(answers, f"http://127.0.0.1:{server.port}")
         for name in _ONLY_FOR_BOTO3:
             patch.delenv(name, raising=False)
         patch.setenv(ENDPOINT, seen.address)
         forget_clients()
         yield seen
         forget_clients()
-        server.shutdown()

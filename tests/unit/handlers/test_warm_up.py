@@ -4,14 +4,14 @@ import json
 import os
 import subprocess
 import sys
-from http.server import BaseHTTPRequestHandler, HTTPServer
-from threading import Thread
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 
 import pytest
 import snapshot_restore_py  # type: ignore[import-untyped]  # it ships no types
 
 from handlers import warm_up
+from ops.local.ports import HttpServer
 from storage.reader import _ONLY_FOR_BOTO3, Reader
 
 KIND = "AWS_LAMBDA_INITIALIZATION_TYPE"
@@ -90,9 +90,8 @@ def test_importing_a_handler_in_lambda_does_its_first_read(handler: str, operati
         def log_message(self, *_: object) -> None:
             pass
 
-    with HTTPServer(("127.0.0.1", 0), DynamoDB) as server:
-        Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
-        address = f"http://127.0.0.1:{server.server_port}"
+    with HttpServer(DynamoDB) as server:
+        address = f"http://127.0.0.1:{server.port}"
         tables = {"CONVERSATIONS_TABLE": "Table", "API_KEYS_TABLE": "Table"}
         environment = (
             os.environ | tables | {KIND: "on-demand", "AWS_ENDPOINT_URL_DYNAMODB": address}
@@ -103,6 +102,5 @@ def test_importing_a_handler_in_lambda_does_its_first_read(handler: str, operati
         result = subprocess.run(
             command, env=environment, check=True, capture_output=True, text=True
         )
-        server.shutdown()
     assert asked == [f"DynamoDB_20120810.{operation}"]
     assert result.stdout == "False\n"

@@ -4,16 +4,16 @@ import json
 import socket
 import ssl
 import subprocess
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import pytest
 
 from domain.api_key import generate
 from ops import smoke
+from ops.local.ports import HttpServer, listen
 
 
 class Problem(BaseHTTPRequestHandler):
@@ -38,14 +38,11 @@ class Problem(BaseHTTPRequestHandler):
 def serving(status: int, context: ssl.SSLContext | None = None) -> Iterator[str]:
     """The address of a server that answers so, over TLS where a context is given."""
     Problem.status, Problem.requests = status, 0
-    with ThreadingHTTPServer(("127.0.0.1", 0), Problem) as server:
-        if context:
-            server.socket = context.wrap_socket(
-                server.socket, server_side=True, do_handshake_on_connect=False
-            )
-        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
-        yield f"{'https' if context else 'http'}://127.0.0.1:{server.server_port}/conversations"
-        server.shutdown()
+    listening = listen(0)
+    if context:
+        listening = context.wrap_socket(listening, server_side=True)
+    with HttpServer(Problem, listening) as server:
+        yield f"{'https' if context else 'http'}://127.0.0.1:{server.port}/conversations"
 
 
 def run(url: str, monkeypatch: pytest.MonkeyPatch) -> int:
