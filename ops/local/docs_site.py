@@ -7,6 +7,7 @@ from pathlib import Path
 from ops.local import demo
 from ops.local.events import Request
 from ops.local.gateway import Response
+from ops.local.ports import HOST
 from ops.local.template import ROOT
 
 DOCS = ROOT / "docs" / "reference"
@@ -77,8 +78,9 @@ def answer(request: Request) -> Response | None:
     """The documentation at the request's path, or `None`."""
     if request.method not in ("GET", "HEAD"):
         return None
-    # Point the first server and the examples at this server, whatever its port.
-    here = f"{LOCAL.rpartition(':')[0]}:{request.port}".encode()
+    # Point the first server and the examples at this server as the client addresses it: the page's
+    # policy lets it send requests nowhere else.
+    here = f"http://{request.host or f'{HOST}:{request.port}'}".encode()
     if request.path == "/docs":
         page = _PAGE.replace("CONFIGURATION", json.dumps(_CONFIGURATION)).encode()
         return _response("text/html; charset=utf-8", page.replace(LOCAL.encode(), here), _POLICY)

@@ -1,16 +1,16 @@
 """A DynamoDB on this machine, with the template's tables and the demo data in it."""
 
-import logging
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
-from threading import Event, Thread
+from threading import Event
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from domain.errors import StoreError
 from ops.local import demo
 from ops.local.cloudformation import REGION
+from ops.local.dynamodb_port import DynamoDbServer
 from ops.local.environment import PARTIQL, Variables, environment
 from ops.local.ports import HOST, listen
 from ops.local.template import ENDPOINT, Template
@@ -119,27 +119,21 @@ def embedded(port: int = 0) -> Iterator[Variables]:
     """Run an embedded DynamoDB without tables; yield the variables that direct boto3 to it."""
     # Imported here because it takes a second, and other commands should not have to wait.
     from moto.backends import get_backend
-    from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
-    from werkzeug.serving import make_server
+    from moto.moto_server.werkzeug_app import create_backend_app
 
-    logging.getLogger("werkzeug").setLevel(logging.ERROR)  # a line for every request
-    with listen(port) as listening:
-        app = DomainDispatcherApplication(create_backend_app)
-        server = make_server(HOST, 0, app, threaded=True, fd=listening.fileno())
-    thread = Thread(target=server.serve_forever, args=(0.05,), daemon=True)
-    thread.start()
+    with environment({"AWS_PROFILE": None}):  # may not exist
+        app = create_backend_app("dynamodb")
     try:
-        # Real credentials must not be used here.
-        yield {
-            **_leading_to(f"http://{HOST}:{server.server_address[1]}"),
-            **_CREDENTIALS,
-            "AWS_DEFAULT_REGION": REGION,
-            "AWS_SESSION_TOKEN": None,
-            PARTIQL: "off",
-        }
+        with listen(port) as listening, DynamoDbServer(listening, app) as server:
+            # Real credentials must not be used here.
+            yield {
+                **_leading_to(f"http://{HOST}:{server.port}"),
+                **_CREDENTIALS,
+                "AWS_DEFAULT_REGION": REGION,
+                "AWS_SESSION_TOKEN": None,
+                PARTIQL: "off",
+            }
     finally:
-        server.shutdown()
-        thread.join()
         get_backend("dynamodb").reset()  # moto keeps its data in globals
 
 

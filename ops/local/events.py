@@ -34,6 +34,11 @@ class Request:
     port: int = 80
     source_ip: str = "127.0.0.1"
 
+    @property
+    def host(self) -> str | None:
+        """What the client calls this machine, with the port if it names one."""
+        return next((value for name, value in self.headers if name.lower() == "host"), None)
+
 
 def proxy_event(request: Request, stage: str) -> Event:
     """The event of a Lambda proxy integration, without the authorizer's part."""
@@ -85,7 +90,7 @@ def _request_context(request: Request, stage: str) -> dict[str, Any]:
         "accountId": ACCOUNT_ID,
         "apiId": API_ID,
         "deploymentId": API_ID,
-        "domainName": headers.get("host"),
+        "domainName": request.host,
         "domainPrefix": API_ID,
         "extendedRequestId": secrets.token_urlsafe(11),
         "httpMethod": request.method,

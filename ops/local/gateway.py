@@ -150,10 +150,14 @@ class Gateway:
         return Response(status, headers, b"" if status in _BODILESS else content)
 
     def _is_binary(self, event: Event) -> bool:
-        """Whether base64 is decoded: API Gateway goes by the first media type of `Accept`."""
+        """Whether base64 is decoded: API Gateway goes by the first media type of `Accept`.
+
+        `*/*` covers what is no media type, too, such as an empty `Accept`.
+        """
         headers = {name.lower(): value for name, value in event["headers"].items()}
         accepted = re.split("[,;]", headers.get("accept", "application/json"))[0].strip()
-        return any(fnmatchcase(accepted, kind) for kind in self._api.binary_media_types)
+        kinds = self._api.binary_media_types
+        return "*/*" in kinds or any(fnmatchcase(accepted, kind) for kind in kinds)
 
 
 def _allows(policy: Mapping[str, Any], arn: str) -> bool:

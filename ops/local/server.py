@@ -19,6 +19,7 @@ from urllib.parse import quote
 import typer
 
 from ops.local import demo, docs_site, template
+from ops.local.addresses import address_of
 from ops.local.dynamodb import demo_data
 from ops.local.environment import PARTIQL, Variables
 from ops.local.events import Request
@@ -116,16 +117,22 @@ class _RequestHandler(BaseHTTPRequestHandler):
 
     def _answer(self) -> None:
         start = time.perf_counter()
+        address = address_of(self.path, self.headers)
+        if address is None:
+            self._refuse("DEFAULT_4XX", "(not for 127.0.0.1, localhost or [::1])")
+            return
         body = self._read_body()
         if body is None:
             return
-        path, _, query = self.path.partition("?")
-        headers = tuple((name, value.strip()) for name, value in self.headers.items())
+        path, _, query = address.path.partition("?")
+        if address.host:  # an absolute target's counts
+            del self.headers["Host"]
+            self.headers["Host"] = address.host
         request = Request(
             method=self.command,
             path=path,
             query=query,
-            headers=headers,
+            headers=tuple((name, value.strip()) for name, value in self.headers.items()),
             body=body,
             port=self.server.port,
             source_ip=self.client_address[0],
@@ -147,11 +154,11 @@ class _RequestHandler(BaseHTTPRequestHandler):
             return None
         return self.rfile.read(int(length))
 
-    def _refuse(self, kind: str) -> None:
+    def _refuse(self, kind: str, shown: str = "(malformed)") -> None:
         """Answer an unreadable request and close the connection: what follows is unreadable too."""
         self.close_connection = True
         self.request_version = self.protocol_version  # without a version, no headers would be sent
-        self._send(self.server.gateway.refuse(kind), "(malformed)")
+        self._send(self.server.gateway.refuse(kind), shown)
 
     def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
         """Send the gateway's response for an error that `http.server` found."""

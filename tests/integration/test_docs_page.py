@@ -94,15 +94,17 @@ def requested(browser: webdriver.Chrome) -> list[Mapping[str, Any]]:
     return [request for request in requests if request["url"].startswith(("http", "ws"))]
 
 
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
 def test_a_click_on_the_page_sends_the_demo_request_and_shows_the_documented_answer(
-    local: LocalApi, browser: webdriver.Chrome
+    local: LocalApi, browser: webdriver.Chrome, host: str
 ) -> None:
-    browser.get(f"{local.url}/docs{OPERATION}")
+    url = local.url.replace("127.0.0.1", host)
+    browser.get(f"{url}/docs{OPERATION}")
     test_request = button(browser, "Test Request")
     browser.execute_script("arguments[0].scrollIntoView({block: 'center'})", test_request)
     test_request.click()
     loaded = requested(browser)
-    assert all(request["url"].startswith(f"{local.url}/") for request in loaded)
+    assert all(request["url"].startswith(f"{url}/") for request in loaded)
 
     button(browser, "Send\n").click()
     body = (By.CSS_SELECTOR, ".response-body-raw, .cm-content")
@@ -110,7 +112,7 @@ def test_a_click_on_the_page_sends_the_demo_request_and_shows_the_documented_ans
         lambda _: any("customer" in part.text for part in browser.find_elements(*body))
     )
     (sent,) = requested(browser)
-    assert sent["url"] == local.endpoint
+    assert sent["url"] == url + PATH
     headers = {name.lower(): value for name, value in sent["headers"].items()}
     assert (headers["x-api-key"], headers["x-workspace-id"]) == (KEYS[0].key, "demo")
     shown = "\n".join(part.text for part in browser.find_elements(*body))
