@@ -16,7 +16,7 @@ import typer
 from typer.core import TyperGroup
 from typer.exceptions import TyperException
 
-from ops.console import delete, export, get, keys, load, scan
+from ops.console import delete, export, find, get, keys, load, scan
 from ops.console.errors import USAGE, fail, show_error
 from ops.console.options import print_json
 
@@ -93,7 +93,7 @@ app.command()(load.load)
 app.command()(export.export)
 app.command()(delete.delete)
 app.command()(get.get)
-app.command()(scan.find)
+app.command()(find.find)
 app.command()(scan.users)
 app.command()(scan.workspaces)
 app.add_typer(keys.app, name="keys")

@@ -41,6 +41,25 @@ def user_id(value: str) -> str:
         ) from None
 
 
+def item_key(value: str) -> tuple[str, str]:
+    """Parse the key of an item from the command line: any two texts that DynamoDB takes as one."""
+    try:
+        match json.loads(value):
+            # AWS limits a partition key to 2,048 bytes, and a sort key to 1,024.
+            case [str() as partition_key, str() as sort_key] if (
+                0 < len(partition_key.encode()) <= 2048 and 0 < len(sort_key.encode()) <= 1024
+            ):
+                return partition_key, sort_key
+    except (RecursionError, ValueError):
+        pass
+    raise typer.BadParameter('an item\'s key is a JSON array of two texts: ["PK","SK"].')
+
+
+def spell_key(key: tuple[str, str]) -> str:
+    """A key as `item_key` takes it: ASCII in one line, even if the key has line breaks."""
+    return json.dumps(key)
+
+
 WORKSPACE = typer.Option(metavar="ID", parser=workspace_id, help="The workspace.")
 Workspace = Annotated[str, WORKSPACE]
 User = Annotated[str, typer.Option(metavar="ID", parser=user_id, help="The user's id (`userId`).")]
@@ -210,11 +229,16 @@ def print_json(value: object) -> None:
 
 
 def print_rows(
-    rows: Sequence[Mapping[str, object]], *, as_json: bool, colours: Sequence[str | None] = ()
+    rows: Sequence[Mapping[str, object]],
+    *,
+    as_json: bool = False,
+    err: bool = False,
+    colours: Sequence[str | None] = (),
 ) -> None:
     """Print rows that have the same columns, as JSON or as a table.
 
     Args:
+        err: print the table on stderr.
         colours: the colour of each row of the table.
     """
     if as_json:
@@ -223,4 +247,4 @@ def print_rows(
         cells = [[*rows[0]], *([str(value) for value in row.values()] for row in rows)]
         widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
         for line, colour in zip_longest(cells, [None, *colours]):
-            typer.secho("  ".join(map(str.ljust, line, widths)).rstrip(), fg=colour)
+            typer.secho("  ".join(map(str.ljust, line, widths)).rstrip(), fg=colour, err=err)

@@ -22,7 +22,6 @@ from storage.items import (
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.type_defs import (
-        AttributeValueTypeDef,
         BatchGetItemOutputTypeDef,
         KeysAndAttributesTypeDef,
         WriteRequestOutputTypeDef,
@@ -178,20 +177,11 @@ class StoredConversations(ReadConversations):
         Raises:
             UnreadableConversationError: no tombstone can be newer than it; `purge` removes it.
         """
-        self._patiently(lambda: self._delete(item.primary_key))
+        self._patiently(lambda: self._delete(item))
 
-    def _delete(self, key: "dict[str, AttributeValueTypeDef]") -> None:
-        with store_errors():
-            answer = self._client.get_item(
-                TableName=self._name,
-                Key=key,
-                ProjectionExpression=STATES,
-                ConsistentRead=True,
-                ReturnConsumedCapacity="TOTAL",
-            )
-        if "ConsumedCapacity" not in answer:  # truncated: the item may exist
-            raise StoreUnavailableError("IncompleteAnswer")
-        if "Item" not in answer or (stored := Item(answer["Item"])).is_deleted:
+    def _delete(self, item: Item) -> None:
+        stored = self._state(item)
+        if stored is None or stored.is_deleted:
             return
         tombstone = stored.buried(self._clock())  # dated now, after any wait
         try:
@@ -207,12 +197,16 @@ class StoredConversations(ReadConversations):
                 raise
             raise StoreUnavailableError("ChangedMeanwhile") from None  # read it again
 
-    def purge(self, items: Sequence[Item]) -> None:
-        """Remove any number of items, without leaving tombstones."""
+    def purge(self, items: Sequence[Item], seconds: float | None = None) -> None:
+        """Remove any number of items, without leaving tombstones.
+
+        Args:
+            seconds: how long to retry; `None` means five minutes.
+        """
         keys = [item.primary_key for item in items]
         for start in range(0, len(keys), BATCH_ITEMS):
             batch = keys[start : start + BATCH_ITEMS]
-            self._write([{"DeleteRequest": {"Key": key}} for key in batch])
+            self._write([{"DeleteRequest": {"Key": key}} for key in batch], seconds)
 
     def purge_tombstone(self, item: Item) -> None:
         """Remove the item at a key, unless it has become a conversation again."""
@@ -231,7 +225,9 @@ class StoredConversations(ReadConversations):
 
         self._patiently(remove)
 
-    def _write(self, requests: "Sequence[WriteRequestTypeDef]") -> None:
+    def _write(
+        self, requests: "Sequence[WriteRequestTypeDef]", seconds: float | None = None
+    ) -> None:
         left: Sequence[WriteRequestTypeDef | WriteRequestOutputTypeDef] = requests
 
         def write() -> "Sequence[WriteRequestOutputTypeDef]":
@@ -244,5 +240,5 @@ class StoredConversations(ReadConversations):
                 raise StoreUnavailableError("UnprocessedItems")
             return unprocessed
 
-        while left := self._patiently(write):
+        while left := self._patiently(write, seconds):
             self._stop.wait(_PAUSE_SECONDS)

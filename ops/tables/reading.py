@@ -7,6 +7,7 @@ from math import ceil
 from threading import Event
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from domain.caller import WORKSPACE_ID, require_id
 from domain.errors import StoreUnavailableError, UnreadableConversationError
 from ops.tables.aws import patiently
 from storage import document, items
@@ -125,6 +126,23 @@ class ReadConversations:
         for page in self.query(workspace_id, user_id, items.STATES):
             yield from map(Item, page["Items"])
 
+    def state(self, item: Item) -> Item | None:
+        """What is stored at the item's key, without a document; `None` if nothing is."""
+        return self._patiently(lambda: self._state(item))
+
+    def _state(self, item: Item) -> Item | None:
+        with store_errors():
+            answer = self._client.get_item(
+                TableName=self._name,
+                Key=item.primary_key,
+                ProjectionExpression=items.STATES,
+                ConsistentRead=True,
+                ReturnConsumedCapacity="TOTAL",
+            )
+        if "ConsumedCapacity" not in answer:  # truncated: the item may exist
+            raise StoreUnavailableError("IncompleteAnswer")
+        return Item(answer["Item"]) if "Item" in answer else None
+
     def _pages(self, read: Callable[["_Start"], "_Answer"]) -> "Iterator[_Answer]":
         start: _Start = {}
 
@@ -151,3 +169,28 @@ def document_of(item: Item) -> bytes | UnreadableConversationError | None:
         return document.read(item)
     except UnreadableConversationError as error:
         return error
+
+
+def contents_of(item: Item) -> bytes | UnreadableConversationError | None:
+    """As `document_of`, but also reads a document whose item has malformed keys."""
+    if has_ids(item):
+        return document_of(item)
+    if item.tombstone():
+        return None
+    try:
+        return document.content(item.document)
+    except UnreadableConversationError as error:
+        return error
+    except ValueError as error:
+        return item.unreadable(str(error))
+
+
+def has_ids(item: Item) -> bool:
+    """Whether the item's keys hold valid ids of a workspace, a user and a conversation."""
+    try:
+        require_id(item.workspace_id, WORKSPACE_ID)
+        require_id(item.user_id)
+        require_id(item.id)
+    except ValueError:
+        return False
+    return True

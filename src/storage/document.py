@@ -59,22 +59,34 @@ def decode(document: bytes | str, conversation_id: str, user_id: str) -> bytes:
     """The canonical JSON of the conversation with this id and user.
 
     Args:
+        document: as `content` takes it.
+
+    Raises:
+        ValueError: the document is damaged, or holds another conversation.
+    """
+    text = content(document)
+    ids = f'{{"_id":{encode_basestring(conversation_id)},"userId":{encode_basestring(user_id)},'
+    if not text.startswith(ids.encode()):
+        raise ValueError("it holds another conversation")
+    return text
+
+
+def content(document: bytes | str) -> bytes:
+    """The canonical JSON in a document, whichever conversation it is.
+
+    Args:
         document: a frame by `encode`, whose checksum must match; or plain JSON by a writer in
             another language, which is validated. Lone surrogates in it, which JavaScript can
             create by truncating a text, become U+FFFD.
 
     Raises:
-        ValueError: the document is damaged, or holds another conversation.
+        ValueError: the document is damaged.
     """
-    if isinstance(document, str):
-        text = _canonical(document)
-        if len(text) > MAX_JSON_BYTES:
-            raise ValueError("its JSON is larger than a response can carry")
-    else:
-        text = _decompress(document)
-    ids = f'{{"_id":{encode_basestring(conversation_id)},"userId":{encode_basestring(user_id)},'
-    if not text.startswith(ids.encode()):
-        raise ValueError("it holds another conversation")
+    if not isinstance(document, str):
+        return _decompress(document)
+    text = _canonical(document)
+    if len(text) > MAX_JSON_BYTES:
+        raise ValueError("its JSON is larger than a response can carry")
     return text
 
 

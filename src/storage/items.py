@@ -283,6 +283,11 @@ class Item:
         )
 
 
+def item_at(partition_key: str, sort_key: str) -> Item:
+    """An item that has these keys, whatever they hold, and nothing else."""
+    return Item({"pk": {"S": partition_key}, "sk": {"S": sort_key}})
+
+
 def pack(workspace_id: str, conversation: "Conversation") -> Item:
     """The item that stores the conversation.
 

@@ -79,6 +79,12 @@ def customers(table: ConversationTable) -> None:
         {"email": "jos\u00e9@example.com", "phone": "\u0660\u0661\u0662"},
         {"email": "x2@example.com"},
         {"email": "x\u00b2@example.com"},  # another address
+        {"email": "gro\u00df@example.com", "name": "Gro\u00df"},
+        {"email": "gross@example.com", "name": "Gross", "phone": "+1 555 0199"},
+        {"phone": "+49 31 123 (home)", "name": "Jo"},
+        {"email": "4931123@example.com"},
+        {"phone": "4931123 @work"},
+        {"phone": "+49 31 124 (home)"},
     )
     for number, contact in enumerate(contacts):
         put(table, conversation(id=f"id {number}", customer=contact))
@@ -100,6 +106,8 @@ def customers(table: ConversationTable) -> None:
         ("jose\u0301@example.com", {"id 4"}),
         ("012", {"id 4"}),
         ("x2@example.com", {"id 5"}),
+        ("GROSS@example.com", {"id 8"}),
+        ("gro\u00df@example.com", {"id 7"}),
     ],
 )
 def test_a_customer_is_found_by_address_or_number(customer: str, ids: set[str]) -> None:
@@ -115,7 +123,54 @@ def test_a_customer_who_is_not_there_is_said_to_be_absent() -> None:
     result = run("find", "--customer", "nobody@example.com")
     assert (result.exit_code, result.stdout) == (3, "")
     assert "Found 0 conversations." in result.stderr
-    assert run("find", "--customer", "nobody").exit_code == 2
+
+
+@pytest.mark.parametrize("customer", ["nobody", "", "+", "+49 30 123 (home)", "1234, 5678"])
+def test_what_is_no_address_and_no_number_is_wrong_use(customer: str) -> None:
+    result = run("find", "--customer", customer)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "is neither an email address nor a phone number" in result.stderr
+    assert "reads the whole table" not in result.stderr
+
+
+def test_ids_and_json_do_not_go_together() -> None:
+    result = run("find", "--customer", "me@example.com", "--ids", "--json")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "Use either --ids or --json." in result.stderr
+
+
+@pytest.mark.usefixtures("customers")
+def test_an_operator_sees_whom_they_erase() -> None:
+    customer = ("--customer", "gross@example.com")
+    shown = run("find", *customer).stdout
+    assert shown.splitlines()[0].split()[-3:] == ["name", "email", "phone"]
+    assert re.search(r"id 8 .* Gross +gross@example.com +\+1 555 0199\n$", shown)
+    (row,) = listed("find", *customer)
+    assert [row[name] for name in ("name", "email", "phone")] == [
+        *("Gross", "gross@example.com", "+1 555 0199")
+    ]
+    with_ids = run("find", *customer, "--ids")
+    assert with_ids.stdout == f"--workspace demo --user {USER} --id 'id 8'\n"
+    assert shown in with_ids.stderr
+
+
+@pytest.mark.usefixtures("customers")
+def test_a_number_that_cannot_be_compared_but_has_the_digits_is_named(
+    table: ConversationTable,
+) -> None:
+    for options in ((), ("--ids",), ("--json",)):
+        result = run("find", "--customer", "+49 (31) 123", *options)
+        assert result.exit_code == 1
+        assert "cannot be compared, and may be the customer's" in result.stderr
+        for named in ("id 9 ", "Jo", "+49 31 123 (home)", "id 11 ", "4931123 @work"):
+            assert named in result.stderr
+            assert named not in result.stdout
+        assert not {"id 10", "id 12"} & set(re.findall(r"id \d+", result.stderr))
+        assert "Found 0 conversations." in result.stderr
+    put(table, conversation(id="plain", customer={"phone": "4931-123"}))
+    result = run("find", "--customer", "+4931123", "--ids")
+    assert (result.exit_code, result.stdout) == (1, f"--workspace demo --user {USER} --id plain\n")
+    assert run("find", "--customer", "+4931123000").exit_code == 3
 
 
 @pytest.mark.usefixtures("customers")
