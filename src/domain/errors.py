@@ -8,6 +8,7 @@ PlainCode = Literal[
     "invalid_workspace",
     "invalid_cursor",
     "workspace_not_found",
+    "sync_expired",
     "response_too_large",
     "internal_error",
     "store_unavailable",

@@ -75,14 +75,19 @@ def _instant(name: str, description: str) -> Any:
 
 
 def _choice(
-    name: str, values: tuple[str, ...], default: str, description: str, *, varies: bool = False
+    name: str,
+    values: tuple[str, ...],
+    default: str | None,
+    description: str,
+    *,
+    varies: bool = False,
 ) -> Any:
     def parse(text: str) -> str:
         if text not in values:
             raise ValueError
         return text
 
-    rule = f"{', '.join(values[:-1])} or {values[-1]}"
+    rule = " or ".join(filter(None, (", ".join(values[:-1]), values[-1])))
     schema = {"type": "string", "enum": [*values]}
     return _declare(Parameter(name, parse, schema, rule, description, varies), default)
 
@@ -147,6 +152,15 @@ class ConversationQuery:
         ("exclude", "include"),
         "exclude",
         "Whether to list deleted conversations too, as tombstones. For sync.",
+    )
+
+    sync: Literal["true"] | None = _choice(
+        "sync",
+        ("true",),
+        None,
+        "Keep a copy: list everything by `updatedAt`, tombstones included. The last response has a "
+        '`Link` with `rel="monitor"`: follow it later for what has changed. Only with `limit`, '
+        "`messages` and `cursor`.",
     )
 
     @property

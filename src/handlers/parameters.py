@@ -10,6 +10,7 @@ from domain.errors import RequestError
 from domain.query import PARAMETERS, ConversationQuery
 from handlers.endpoint import Values
 
+_BESIDE_SYNC = {"sync", "limit", "messages", "cursor"}
 _FIELDS = {parameter.name: name for name, parameter in PARAMETERS.items()}
 
 
@@ -54,6 +55,15 @@ def query_of(given: Values) -> ConversationQuery:
     for name in given:
         if name not in _FIELDS:
             raise _unknown(name)
+    if "sync" in values:
+        beside = [name for name in given if name not in _BESIDE_SYNC]
+        if beside:
+            raise _wrong(
+                "sync",
+                f"goes together with limit, messages and cursor only; remove "
+                f"{' and '.join(beside)}, or sync",
+            )
+        values |= {"sort": "updatedAt", "deleted": "include"}
     query = ConversationQuery(**values)
     for name, (ge, lt) in (("createdAt", query.created_at), ("updatedAt", query.updated_at)):
         if ge is not None and lt is not None and ge > lt:

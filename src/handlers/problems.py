@@ -22,6 +22,7 @@ TITLES = {  # RFC 9110, section 15, and RFC 6585
     400: "Bad Request",
     401: "Unauthorized",
     404: "Not Found",
+    410: "Gone",
     413: "Content Too Large",
     415: "Unsupported Media Type",
     429: "Too Many Requests",
@@ -117,6 +118,15 @@ PROBLEMS = {
         when="The method or the path differs from `GET /v1/api/conversations`.",
         what_to_do="Check the method and the address. It ends without a slash, and "
         "a deployment's default address contains the stage.",
+    ),
+    "sync_expired": Problem(
+        410,
+        "This address no longer continues a copy: it is too old, or the table has been replaced. "
+        "Fill a new copy, beginning with sync=true and without a cursor, then drop the old copy.",
+        when="The address of a sync is too old (valid for at least 87 days), or the operator has "
+        "replaced the table or its content.",
+        what_to_do="Fill a new copy from `sync=true` without `cursor`, then swap it with the old "
+        "one.",
     ),
     "response_too_large": Problem(
         413,

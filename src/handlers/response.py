@@ -14,7 +14,6 @@ from isal import isal_zlib
 from pybase64 import b64encode_as_string
 
 from domain.errors import RequestError
-from domain.query import Position
 from storage.conversations import Page
 
 if sys.version_info >= (3, 14):
@@ -23,7 +22,7 @@ else:
     from backports import zstd
 
 Coding = Literal["zstd", "gzip", "identity"]
-Link = Callable[[Position], str]
+Link = Callable[[Page], str]
 
 MAX_ENVELOPE_BYTES = 6_291_456  # AWS Lambda quota: a synchronous response
 MAX_PAGE_BYTES: dict[Coding, int] = {  # where reading stops: more would not fit the quota
@@ -61,7 +60,7 @@ class Response:
 
 
 def encode(
-    page: Page, *, request_id: str, coding: Coding, if_none_match: str, link: Link | None
+    page: Page, *, request_id: str, coding: Coding, if_none_match: str, link: Link, whole: bool
 ) -> tuple[Page, Response, int]:
     """Encode a page; return it, its response, and the response's size as Lambda counts it.
 
@@ -69,32 +68,33 @@ def encode(
     least 7/8 of the quota. The response is a 304 if the client already has the page.
 
     Args:
-        link: returns the address of the page after a position; `None` if the list must be whole.
+        link: returns the `Link` header of a page; "" for none.
+        whole: whether the page must be the whole list.
 
     Raises:
         RequestError: `response_too_large`: the list must be whole but does not fit, or even its
             first conversation does not.
     """
-    if page.next is not None and link is None:
+    if page.next is not None and whole:
         raise _too_large(coding)
-    whole = page
+    uncut = page
     while True:
         body = b"[" + b",".join(page.documents) + b"]"
-        headers = _headers(body, link(page.next) if page.next and link else "")
+        headers = _headers(body, link(page))
         if headers["ETag"].removeprefix("W/") in re.findall('"[^"]*"', if_none_match):
             return page, Response(304, headers), 0
         response, size = _compress(body, headers, coding, request_id)
         if response is not None:
             break
-        if link is None or len(page.documents) == 1:
+        if whole or len(page.documents) == 1:
             raise _too_large(coding)
         del body
         count = len(page.documents) - 1
-        if page is whole:
-            last = _headers(b"", link(page.positions[-1]))
-            room = MAX_ENVELOPE_BYTES - _envelope_bytes(Response(200, last), request_id)
+        if page is uncut:
+            longest = _headers(b"", link(uncut.first(len(uncut.documents))))
+            room = MAX_ENVELOPE_BYTES - _envelope_bytes(Response(200, longest), request_id)
             count = min(count, max(1, _count_that_fits(page.documents, coding, room)))
-        page = whole.first(count)
+        page = uncut.first(count)
     if if_none_match == "*":  # matches whatever would be a 200 (RFC 9110, section 13.2.1)
         response, size = Response(304, headers), 0
     return page, response, size
@@ -105,8 +105,8 @@ def _headers(body: bytes, link: str) -> dict[str, str]:
     content = sha256(body)
     headers = {"Vary": "Accept-Encoding, x-api-key, x-workspace-id"}
     if link:
-        headers["Link"] = f'<{link}>; rel="next"'
-        content.update(headers["Link"].encode())
+        headers["Link"] = link
+        content.update(link.encode())
     return {**headers, "ETag": f'W/"{content.hexdigest()[:32]}"'}
 
 

@@ -97,8 +97,8 @@ def test_a_413_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
         assert "limit" in detail
 
 
-def link(position: tuple[str, ...]) -> str:
-    return f"https://h/?cursor={position[0]}"
+def link(page: Page) -> str:
+    return f'<https://h/?cursor={page.next[0]}>; rel="next"' if page.next else ""
 
 
 CODINGS = ["zstd", "gzip", "identity"]
@@ -106,7 +106,14 @@ SHORTENED = CODINGS if CI else ["gzip"]  # each takes seconds
 
 
 def encode(page: Page, **options: Any) -> Any:
-    given = {"request_id": "r", "coding": "identity", "if_none_match": "", "link": link} | options
+    given = {
+        "request_id": "r",
+        "coding": "identity",
+        "if_none_match": "",
+        "link": link,
+        "whole": False,
+    }
+    given |= options
     return response.encode(page, **cast("Any", given))
 
 
@@ -243,7 +250,7 @@ def test_the_largest_conversation_fits_a_page_of_its_own() -> None:
 def refusal(whole: Page, **options: Any) -> str:
     """What a client reads of a whole list that does not fit."""
     with pytest.raises(RequestError) as refused:
-        encode(whole, link=None, **options)
+        encode(whole, whole=True, **options)
     return str(json.loads(to_response(refused.value, "r").body)["detail"])
 
 
