@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
+from domain.contact import comparable_email, comparable_phone
 from domain.timestamp import READABLE, RFC_3339, to_instant
 
 Sort = Literal["-createdAt", "createdAt", "-updatedAt", "updatedAt"]
@@ -53,6 +54,15 @@ def _not_empty(text: str) -> str:
     if not text:
         raise ValueError
     return text
+
+
+def _comparable(form_of: Callable[[str], str | None]) -> Callable[[str], str]:
+    def parse(text: str) -> str:
+        if form := form_of(text):
+            return form
+        raise ValueError
+
+    return parse
 
 
 def _identifier(name: str, description: str) -> Any:
@@ -154,6 +164,27 @@ class ConversationQuery:
         "Whether to list deleted conversations too, as tombstones. For sync.",
     )
 
+    customer_email: str | None = _declare(
+        Parameter(
+            "customerEmail",
+            _comparable(comparable_email),
+            {"type": "string", "minLength": 1},
+            "one e-mail address, not empty",
+            "Only conversations whose customer has this e-mail address. Upper and lower case and "
+            "blanks around it do not matter.",
+        )
+    )
+    customer_phone: str | None = _declare(
+        Parameter(
+            "customerPhone",
+            _comparable(comparable_phone),
+            {"type": "string", "minLength": 1},
+            "one phone number of digits, without other text; blanks, dashes, dots, slashes, "
+            "parentheses and a leading + may be in it",
+            "Only conversations whose customer has this phone number. Only the digits are "
+            "compared: `+49 30 123` is `49-30-123`, and `0049 30 123` is another.",
+        )
+    )
     sync: Literal["true"] | None = _choice(
         "sync",
         ("true",),
@@ -162,6 +193,11 @@ class ConversationQuery:
         '`Link` with `rel="monitor"`: follow it later for what has changed. Only with `limit`, '
         "`messages` and `cursor`.",
     )
+
+    @property
+    def of_customer(self) -> bool:
+        """Whether only conversations with one customer are listed."""
+        return self.customer_email is not None or self.customer_phone is not None
 
     @property
     def by_updated(self) -> bool:

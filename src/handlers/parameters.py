@@ -56,19 +56,29 @@ def query_of(given: Values) -> ConversationQuery:
         if name not in _FIELDS:
             raise _unknown(name)
     if "sync" in values:
-        beside = [name for name in given if name not in _BESIDE_SYNC]
-        if beside:
-            raise _wrong(
-                "sync",
-                f"goes together with limit, messages and cursor only; remove "
-                f"{' and '.join(beside)}, or sync",
-            )
         values |= {"sort": "updatedAt", "deleted": "include"}
     query = ConversationQuery(**values)
+    _check_together(query, given)
+    return query
+
+
+def _check_together(query: ConversationQuery, given: Values) -> None:
+    """Check that the parameters, each of which is fine, go together.
+
+    Raises:
+        RequestError: `invalid_parameter`.
+    """
+    beside_sync = " and ".join(name for name in given if name not in _BESIDE_SYNC)
+    if query.sync and beside_sync:
+        only = "goes together with limit, messages and cursor only"
+        raise _wrong("sync", f"{only}; remove {beside_sync}, or sync")
+    if query.of_customer and query.deleted == "include":
+        name = "customerEmail" if query.customer_email else "customerPhone"
+        reason = "because a tombstone has no customer"
+        raise _wrong(name, f"cannot be combined with deleted=include, {reason}")
     for name, (ge, lt) in (("createdAt", query.created_at), ("updatedAt", query.updated_at)):
         if ge is not None and lt is not None and ge > lt:
             raise RequestError("invalid_parameter", f"{name}Ge must not be later than {name}Lt.")
-    return query
 
 
 def _wrong(name: str, said: str) -> RequestError:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from math import ceil
 from typing import TYPE_CHECKING
 
+from domain.contact import comparable_email, comparable_phone
 from domain.errors import StoreUnavailableError
 from domain.query import ConversationQuery, Position
 from storage import document, items
@@ -23,7 +24,7 @@ class Page:
     """Conversations in order, as canonical JSON.
 
     Attributes:
-        positions: for each conversation, the position after which a next page would begin.
+        positions: of each conversation.
         next: the position after which the next page does begin; `None` if nothing follows.
         reads: the number of DynamoDB requests that it took.
     """
@@ -58,8 +59,8 @@ class ConversationTable:
         """The conversations that `query` asks for, starting after a position.
 
         The page ends early, with `next` set, when it would exceed `max_bytes` of JSON, or when
-        too little time is left for another request to DynamoDB or for answering the client. Once
-        DynamoDB has returned a conversation, the page holds at least that one.
+        too little time is left for another request to DynamoDB or for answering the client. It may
+        then be empty, but `next` is after at least one item that DynamoDB has returned.
 
         Args:
             seconds_left: returns how long the function may still run.
@@ -70,21 +71,27 @@ class ConversationTable:
         """
         page = Page()
         size = 0
+        examined: Position | None = None
         for item, position in self._read(page, partition, query, after, seconds_left):
             tombstone = item.tombstone()
             if tombstone is not None and query.deleted == "exclude":
-                if page.positions:
-                    page.positions[-1] = position  # the next page begins after the tombstone
+                examined = position
                 continue
             is_full = len(page.documents) == query.limit
-            if is_full or (page.documents and seconds_left() < SECONDS_TO_ANSWER):
-                return page.first(len(page.documents))
-            text = tombstone or document.keep_messages(document.read(item), query.messages)
-            size += len(text)
-            if size > max_bytes and page.documents:
-                return page.first(len(page.documents))
-            page.documents.append(text)
-            page.positions.append(position)
+            is_late = examined is not None and seconds_left() < SECONDS_TO_ANSWER
+            if is_late or (is_full and not query.of_customer):
+                page.next = examined
+                return page
+            text = tombstone or document.read(item)
+            if not query.of_customer or _is_of_customer(text, query):
+                text = tombstone or document.keep_messages(text, query.messages)
+                size += len(text)
+                if is_full or (size > max_bytes and page.documents):
+                    page.next = examined
+                    return page
+                page.documents.append(text)
+                page.positions.append(position)
+            examined = position
         return page
 
     def _read(
@@ -120,6 +127,14 @@ class ConversationTable:
                 expected = ceil((query.limit + 1 - listed) * read / listed) if listed else 0
                 doubled = 2 * request["Limit"] if listed == before else 0
                 request["Limit"] = min(max(expected, doubled), _MAX_LIMIT)
+
+
+def _is_of_customer(text: bytes, query: ConversationQuery) -> bool:
+    """Whether a conversation's customer has the address and number that the query names."""
+    customer = document.customer_of(text)
+    return query.customer_email in (None, comparable_email(customer.get("email", ""))) and (
+        query.customer_phone in (None, comparable_phone(customer.get("phone", "")))
+    )
 
 
 def _checked(

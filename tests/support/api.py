@@ -77,6 +77,7 @@ _TITLES = {
     400: "Bad Request",
     401: "Unauthorized",
     404: "Not Found",
+    410: "Gone",
     413: "Content Too Large",
     429: "Too Many Requests",
     500: "Internal Server Error",

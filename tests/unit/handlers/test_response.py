@@ -290,7 +290,7 @@ def test_a_list_that_gzip_cannot_carry_comes_whole_with_zstd() -> None:
     document = documents_of(100_000, noise=True)[0]  # a repetition further off than gzip looks
     whole = page(*[document] * 110)
     assert "zstd" in refusal(whole, coding="gzip")
-    _, answer, _ = encode(whole, coding="zstd", link=None)
+    _, answer, _ = encode(whole, coding="zstd", whole=True)
     assert DECODE["zstd"](b64decode(answer.body)) == b"[" + b",".join(whole.documents) + b"]"
 
 

@@ -149,6 +149,8 @@ def test_only_position_limit_and_messages_may_change_between_pages() -> None:
         "agent_id": "another",
         "pathway_id": "another",
         "deleted": "include",
+        "customer_email": "a@b.c",
+        "customer_phone": "1",
         "sync": "true",
     }
     assert set(changed) == digested, "a new filter needs a value here"
