@@ -165,7 +165,8 @@ def _parameters(kind: str, parameters: Iterable[_Json]) -> str:
 def _values(schema: _Json) -> str:
     match schema:
         case {"enum": values}:
-            return "one of " + ", ".join(f"`{value}`" for value in values)
+            texts = ", ".join(f"`{value}`" for value in values)
+            return f"one of {texts}" if len(values) > 1 else texts
         case {"type": "integer", "minimum": least, "maximum": most}:
             return f"integer, {least} to {most}"
         case {"format": "date-time"}:

@@ -14,6 +14,9 @@ from typing import Any, ClassVar
 
 import pytest
 
+from domain.query import ConversationQuery
+from domain.sync import Round
+from handlers import list_conversations
 from ops.local import server
 from ops.local.demo import USER
 from ops.local.docs_site import DOCS, LOCAL
@@ -22,7 +25,9 @@ from ops.local.ports import HttpServer
 from ops.local.server import LocalApi
 from ops.local.template import ROOT
 from storage.conversations import ConversationTable
+from storage.cursor import encode
 from storage.dynamodb import client
+from storage.items import partition_key
 from tests.support.api import conversation
 from tests.support.needs import executable
 from tests.support.tables import bury, put
@@ -98,9 +103,7 @@ def test_the_guides_show_the_same_in_both_languages() -> None:
 def test_each_curl_line_is_answered(place: Place) -> None:
     executable("curl")
     commands = re.findall(r"```sh\n(curl .*?)```", GUIDES, re.DOTALL)
-    whole, head, filtered, changed, poll, error = (
-        run("sh", command, place) for command in commands
-    )
+    whole, head, filtered, poll, error = (run("sh", command, place) for command in commands)
     assert [listed["_id"] for listed in json.loads(whole)] == [conversation()["_id"]]
     assert re.search(
         f'\nlink: <{place.api.endpoint}\\?limit=100&cursor=.+>; rel="next"', head, re.IGNORECASE
@@ -108,11 +111,19 @@ def test_each_curl_line_is_answered(place: Place) -> None:
     created = [listed["createdAt"] for listed in json.loads(filtered)]
     assert created == sorted(created, reverse=True)
     assert created[-1] > "2024-11-30T23:00:00Z"
-    updated = [listed["updatedAt"] for listed in json.loads(changed)]
-    assert updated == sorted(updated)
-    assert updated[0] >= "2024-12-01T00:00:00Z"
-    assert (poll, run("sh", commands[4], place)) == ("200\n", "304\n")
+    assert (poll, run("sh", commands[3], place)) == ("200\n", "304\n")
     assert json.loads(error)["error"]["code"] == "invalid_parameter"
+
+
+def test_a_copy_is_kept_in_sync_with_curl(place: Place) -> None:
+    executable("curl")
+    (command,) = re.findall(r"```sh\n(# sync .*?)```", GUIDES, re.DOTALL)
+    run("sh", command, place)
+    pages = (place.folder / "changes").read_text().replace("][", "]\n[").splitlines()
+    first, again = map(json.loads, pages)
+    assert len(first) == 500
+    assert again == first[-len(again) :]
+    assert "cursor=" in (place.folder / "monitor").read_text()
 
 
 def blocks(page: str, language: str) -> list[str]:
@@ -191,23 +202,15 @@ def test_a_test_runs_by_its_name(tmp_path: Path) -> None:
 SYNC = {
     "python": """
 import json
-from datetime import UTC
 given = json.loads(GIVEN)
-copy = dict(given["copy"])
-since = given["since"] and datetime.fromtimestamp(given["since"] / 1000, UTC)
-since = sync(copy, since)
-print(json.dumps({"copy": list(copy.items()), "since": since.timestamp() * 1000}))
+copy, address = sync(dict(given["copy"]), *given["address"])
+print(json.dumps({"copy": list(copy.items()), "address": [address]}))
 """,
     "js": """
 const given = JSON.parse(GIVEN);
-const saved = new Map(given.copy);
-const next = await sync(saved, given.since ?? undefined);
-console.log(JSON.stringify({ since: next, copy: [...saved] }));
+const [saved, following] = await sync(new Map(given.copy), ...given.address);
+console.log(JSON.stringify({ copy: [...saved], address: [following] }));
 """,
-}
-COMPARE = {
-    "python": SYNC["python"].replace("sync(", "compare("),
-    "js": SYNC["js"].replace("sync(", "compare("),
 }
 POLL = {
     "python": """
@@ -280,7 +283,7 @@ def called(language: str, section: str, driver: Mapping[str, str], where: Place,
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_a_copy_is_kept_in_sync(place: Place, mine: Any, language: str) -> None:
     old, future = mine(id="old"), mine(id="future", updatedAt="2999-01-01T00:00:00Z")
-    state = called(language, "Sync", SYNC, place, {"copy": [], "since": None})
+    state = called(language, "Sync", SYNC, place, {"copy": [], "address": []})
     assert dict(state["copy"]) == {"old": old, "future": future}
     now = datetime.now(UTC).isoformat().replace("+00:00", "Z")
     new = mine(id="old", agentId="changed", updatedAt=now)
@@ -289,20 +292,27 @@ def test_a_copy_is_kept_in_sync(place: Place, mine: Any, language: str) -> None:
     table = ConversationTable(client(), os.environ["CONVERSATIONS_TABLE"])
     for deleted in (new, conversation(id="never seen")):
         bury(table, deleted, at=datetime.now(UTC).isoformat(), workspace="demo-mine")
-    assert dict(called(language, "Sync", SYNC, place, state)["copy"]) == {"future": future}
+    state = called(language, "Sync", SYNC, place, state)
+    assert dict(state["copy"]) == {"future": future}
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
-def test_a_comparison_corrects_what_sync_misses(place: Place, mine: Any, language: str) -> None:
-    same, changed = mine(id="same"), mine(id="changed")
-    late = mine(id="late", updatedAt="2024-01-01T00:00:00Z")
-    copy = [("same", same), ("changed", changed | {"createdAt": "2024-01-01T00:00:00Z"})]
-    copy.append(("purged", conversation(id="purged")))
-    given = {"copy": copy, "since": datetime.now(UTC).timestamp() * 1000}
-    missed = dict(called(language, "Sync", SYNC, place, given)["copy"])
-    assert missed == dict(copy)
-    corrected = dict(called(language, "Sync", COMPARE, place, given)["copy"])
-    assert corrected == {"same": same, "changed": changed, "late": late}
+def test_a_copy_that_is_no_longer_good_is_filled_anew(
+    place: Place, mine: Any, language: str
+) -> None:
+    there = mine(id="there")
+    expired = sync_address("demo-mine", Round("", "2020-01-01", "2020-01-01T00:00:00.000Z"))
+    gone = {"copy": [("purged", conversation(id="purged"))]}
+    state = called(language, "Sync", SYNC, place, {**gone, "address": [place.api.url + expired]})
+    assert dict(state["copy"]) == {"there": there}
+
+
+def sync_address(workspace: str, first: Round) -> str:
+    """The address, without its origin, that the endpoint gave at the end of a round."""
+    texts = (list_conversations._place(), *first.following(None))
+    query = ConversationQuery(sync="true", sort="updatedAt", deleted="include")
+    cursor = encode(texts, partition_key(workspace, USER), query)
+    return f"/v1/api/conversations?sync=true&cursor={cursor}"
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
