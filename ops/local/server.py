@@ -31,6 +31,7 @@ from ops.local.template import ENDPOINT
 _COLOURS = {2: "green", 3: "cyan", 4: "yellow", 5: "red"}  # by the first digit of a status
 # An API key, percent-encoded or not.
 _KEY = re.compile(r"(t|%74)(k|%6b)(_|%5f)(\w|%[0-9a-f]{2})+", re.IGNORECASE)
+_CUSTOMER = re.compile(r"(customer(?:Email|Phone)=)[^&]*", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -182,12 +183,13 @@ class _RequestHandler(BaseHTTPRequestHandler):
 
 
 def _log(request: str, response: Response, seconds: float) -> None:
-    """Print a line about a request. Hides API keys, which may be anywhere in a URL."""
+    """Print a line about a request. Hides API keys, which may be anywhere in it, and customers."""
     headers = {name.lower(): value for name, value in response.headers}
     status = typer.style(response.status, fg=_COLOURS[response.status // 100], bold=True)
     if headers.get("content-type") == "application/problem+json":
         status += " " + json.loads(response.body)["error"]["code"]
-    shown = quote(_KEY.sub("tk_...", request), safe=string.punctuation + " ")
+    request = _CUSTOMER.sub(r"\1...", _KEY.sub("tk_...", request))
+    shown = quote(request, safe=string.punctuation + " ")
     time_of_day = typer.style(time.strftime("%H:%M:%S"), dim=True)
     request_id = headers.get("x-request-id")  # the reference pages have none
     last = " " + typer.style(request_id, dim=True) if request_id else ""

@@ -76,7 +76,11 @@ CUSTOMER = demo.DOCUMENTED["customer"]
 MESSAGE = demo.DOCUMENTED["messages"][0]["message"]
 UNKNOWN_KEY = "tk_SecretKeyThatNobodyMayEverSee00"
 HEADER, VALUE = "secret-header-value", "secret-parameter-value"
-SECRETS = (KEY, UNKNOWN_KEY, HEADER, VALUE, MESSAGE, CUSTOMER["email"], CUSTOMER["phone"])
+ADDRESS, NUMBER = "secret-address@example.org", "+49 98765 43210"
+SECRETS = (
+    *(KEY, UNKNOWN_KEY, HEADER, VALUE, MESSAGE, CUSTOMER["email"], CUSTOMER["phone"]),
+    *(ADDRESS, "98765"),
+)
 
 
 @pytest.fixture(scope="module")
@@ -102,6 +106,9 @@ def requests() -> Iterator[tuple[dict[str, Any], int]]:
     """Events of the endpoint, and the status that each gets."""
     yield event({}), 200
     yield event({}, limit="1", agentId=VALUE), 200
+    yield event({}, customerEmail=ADDRESS, customerPhone=NUMBER), 200
+    yield event({}, customerEmail=ADDRESS, customerPhone=f"{NUMBER} ext."), 400
+    yield event({}, customerEmail=ADDRESS, customerPhone=NUMBER, sync="true"), 400
     yield event({}, limit=VALUE), 400
     yield event({}, **{VALUE: "1"}), 400
     yield event({}, cursor=VALUE), 400
@@ -115,7 +122,7 @@ def authorizations() -> Iterator[dict[str, Any]]:
     for key in (KEY, UNKNOWN_KEY, HEADER):
         made = json.loads((EVENTS / "authorize_good_key.json").read_text())
         made["headers"] |= {"x-api-key": key, "x-note": HEADER}
-        made["queryStringParameters"] = {"agentId": VALUE}
+        made["queryStringParameters"] = {"agentId": VALUE, "customerEmail": ADDRESS}
         yield made
 
 

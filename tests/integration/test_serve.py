@@ -330,6 +330,7 @@ def test_a_reader_needs_only_what_the_banner_says(monkeypatch: pytest.MonkeyPatc
 
         encoded = f"%74%6B_{KEY[3:]}"
         shell(curl.replace(PATH, f"{PATH}/{KEY}'?x-api-key={encoded}&limit=%2B1'"))
+        shell(curl.replace(PATH, f"{PATH}'?customerEmail=anna%40b.c&customerPhone=%2B49&limit=1'"))
         process.send_signal(signal.SIGINT)
         rest, log = process.communicate(timeout=10)
     assert (process.returncode, rest) == (0, "")
@@ -338,6 +339,7 @@ def test_a_reader_needs_only_what_the_banner_says(monkeypatch: pytest.MonkeyPatc
         f"GET {PATH} 200",
         f"GET {PATH} 200",
         f"GET {PATH}/tk_...?x-api-key=tk_...&limit=%2B1 404 not_found",
+        f"GET {PATH}?customerEmail=...&customerPhone=...&limit=1 200",
     ]
     rest_of_line = r" \d+ ms [0-9a-f-]{36}\n"
     pattern = "".join(rf"\d\d:\d\d:\d\d {re.escape(line)}{rest_of_line}" for line in lines)

@@ -306,7 +306,7 @@ def test_every_cause_of_a_401_gets_the_same_answer(api: Json) -> None:
             "handlers.list_conversations.handler",
             1769,
             28,
-            {"CONVERSATIONS_TABLE": CONVERSATIONS},
+            {"CONVERSATIONS_TABLE": CONVERSATIONS, "SYNC_GENERATION": {"Ref": "SyncGeneration"}},
         ),
         (
             "AuthorizeFunction",
@@ -556,6 +556,7 @@ def test_another_table_makes_a_new_version_whose_description_lambda_takes(templa
         "DynamoDBEndpoint": template["Parameters"]["DynamoDBEndpoint"]["MaxLength"] * "x",
         "ExistingConversationsTable": 64 * "x",
         "ExistingApiKeysTable": 64 * "x",
+        "SyncGeneration": template["Parameters"]["SyncGeneration"]["MaxValue"],
     }
     for name, version in versions.items():
         table = "ExistingApiKeysTable" if "Authorize" in name else "ExistingConversationsTable"
@@ -563,6 +564,7 @@ def test_another_table_makes_a_new_version_whose_description_lambda_takes(templa
         assert f"${{{table}}}" in description
         assert not re.fullmatch(template["Parameters"][table]["AllowedPattern"], 65 * "x")
         assert len(Template(description).substitute(longest)) <= 256
+        assert ("${SyncGeneration}" in description) == ("ListConversations" in name)
 
 
 def test_the_outputs_name_the_address_the_tables_and_where_to_look(template: Json) -> None:
@@ -636,16 +638,20 @@ def test_the_firewall_stands_before_the_stage(template: Json) -> None:
         assert template["Resources"][name]["Condition"] == "HasFirewall"
 
 
-def test_the_firewall_keeps_no_key(template: Json) -> None:
+def test_the_firewall_keeps_no_key_and_no_address_of_a_customer(template: Json) -> None:
     acl = of_type(template, "AWS::WAFv2::WebACL")["WebAcl"]
     for part in (acl, *acl["Rules"]):
         assert part["VisibilityConfig"]["SampledRequestsEnabled"] is False
     assert of_type(template, "AWS::WAFv2::LoggingConfiguration") == {}
-    (protection,) = acl["DataProtectionConfig"]["DataProtections"]  # should either be turned on
-    assert protection == {
-        "Field": {"FieldType": "SINGLE_HEADER", "FieldKeys": ["x-api-key"]},
-        "Action": "SUBSTITUTION",
-    }
+    protections = acl["DataProtectionConfig"]["DataProtections"]  # should either be turned on
+    assert {protection["Action"] for protection in protections} == {"SUBSTITUTION"}
+    assert [protection["Field"] for protection in protections] == [
+        {"FieldType": "SINGLE_HEADER", "FieldKeys": ["x-api-key"]},
+        {
+            "FieldType": "SINGLE_QUERY_ARGUMENT",
+            "FieldKeys": ["customerEmail", "customerPhone"],
+        },
+    ]
 
 
 def test_the_stage_throttles_all_clients_together_and_logs_no_request(template: Json) -> None:
