@@ -6,18 +6,20 @@ so a failure, which names it, can be had again: `make differential N=1 SEED=…`
 
 import json
 import os
+import re
 from base64 import urlsafe_b64decode
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from random import Random
 from typing import TYPE_CHECKING, Any
+from unittest.mock import patch
 from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 
 from domain.conversation import Conversation
-from handlers import response
+from handlers import list_conversations, response
 from storage.items import pack
 from tests.support import reference
 from tests.support.api import Answer, Api, Context, assert_problem
@@ -85,6 +87,7 @@ def compare(dynamodb: "DynamoDBClient", seed: int) -> None:
         comparison.of_a_list(maker.question())
     comparison.of_pages(maker.question(), cut=random.random() < 0.5)
     comparison.of_pages(maker.question(), hurried=True)
+    comparison.of_sync(writes=4)
     comparison.of_pages(maker.question(), cut=random.random() < 0.3, writes=8)
 
 
@@ -218,6 +221,31 @@ class Comparison:
             assert all(seen[id_] == 1 for id_ in throughout)
         if question.get("sort") != "-updatedAt":  # there, what is updated may move ahead unseen
             assert throughout <= set(seen)
+
+    def of_sync(self, writes: int) -> None:
+        """Three rounds, with changes between them, each as the contract says."""
+        lower, parameters = "", {"sync": "true"}
+        start = reference.instant(self.maker.timestamp())
+        for _ in range(3):
+            question = {"sort": "updatedAt", "deleted": "include"}
+            question |= {"updatedAtGe": lower} if lower else {}
+            following = self.following(question, None)
+            listed: list[str] = []
+            relation = "next"
+            while relation == "next":
+                changeable = self.maker.page()
+                parameters = {**parameters, **changeable}
+                with patch.object(list_conversations, "now", lambda: start):
+                    answer = self.get(self.owner, **parameters)
+                listed += answer.ids
+                assert len(answer.ids) <= int(parameters.get("limit", "1000"))
+                relation, parameters = link_and_relation_of(answer)
+            assert relation == "monitor"
+            assert listed == [shown["_id"] for shown in following]
+            newest = reference.instant(following[-1]["updatedAt"]) if following else None
+            lower = reference.next_lower(lower, start, newest)
+            for _ in range(self.random.randrange(writes)):
+                self.write({})
 
     def begins_after(
         self, cursor: str, question: Question, following: list[JSON], count: int
@@ -357,6 +385,13 @@ def largest_response(size: int) -> Iterator[None]:
 def size(answer: Answer) -> int:
     """The bytes of the response as Lambda counts them."""
     return len(json.dumps(answer.sent, ensure_ascii=False).encode())
+
+
+def link_and_relation_of(answer: Answer) -> tuple[str, dict[str, str]]:
+    """The relation and the query parameters of the one `Link`."""
+    match = re.fullmatch(r'<(.*)>; rel="(\w+)"', answer.headers["link"])
+    assert match
+    return match[2], dict(parse_qsl(urlsplit(match[1]).query, keep_blank_values=True))
 
 
 def link_of(answer: Answer) -> dict[str, str]:

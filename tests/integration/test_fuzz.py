@@ -75,7 +75,7 @@ nasty = st.one_of(
 HEADERS = ["x-workspace-id", "accept-encoding", "if-none-match", "x-api-key", "host", "accept"]
 PARAMETERS = [
     *("limit", "cursor", "agentId", "pathwayId", "createdAtGe", "createdAtLt", "updatedAtGe"),
-    *("updatedAtLt", "sort", "messages"),
+    *("updatedAtLt", "sort", "messages", "deleted", "customerEmail", "customerPhone", "sync"),
 ]
 
 
@@ -112,6 +112,8 @@ def events(draw: st.DrawFn) -> dict[str, Any]:
         query = {name: query[name][:1] for name in query if name in PARAMETERS}
         mutation = draw(st.sampled_from(["", "A", "=", "é", "\x00"]))
         query["cursor"] = [draw(st.sampled_from(CURSORS)) + mutation]
+        if draw(st.booleans()):
+            query["sync"] = ["true"]
     event |= {
         "multiValueHeaders": several or None,
         "headers": {name: values[-1] for name, values in several.items()} or None,
@@ -145,6 +147,8 @@ def stored(_moto: None) -> "DynamoDBClient":
         for page in Api().pages(limit="1", sort=sort)
         if (cursor := page.cursor)
     ]
+    synced = Api().get(sync="true"), Api().get(sync="true", limit="1")
+    CURSORS.extend(answer.cursor or "" for answer in synced)
     return dynamodb
 
 

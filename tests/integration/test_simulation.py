@@ -14,7 +14,6 @@ import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
-from email.utils import format_datetime
 from functools import partial
 from math import inf
 from pathlib import Path
@@ -48,7 +47,8 @@ from ops.console.progress import Stop
 from storage import items
 from tests.support.api import Answer, assert_problem
 from tests.support.budget import CI, examples
-from tests.support.simulation.deployment import Deployment, guides_code, http_client
+from tests.support.reference import next_lower
+from tests.support.simulation.deployment import Deployment, guides_sync, http_client
 from tests.support.simulation.dynamodb import (
     FAULTS,
     MAX_LAG,
@@ -78,6 +78,7 @@ from tests.support.simulation.world import (
     WORKSPACES,
     Change,
     Copy,
+    Followed,
     Place,
     Reading,
     Seen,
@@ -123,14 +124,14 @@ class Simulation(RuleBasedStateMachine):
         self.resources.enter_context(self.deployment)
         self.folder = Path(self.resources.enter_context(TemporaryDirectory()))
         self.http = self.resources.enter_context(http_client(self.over_http))
-        self.guides = guides_code(self.http)
+        self.sync_copy = guides_sync(self.http)
         self.issued_keys, self.console = self.deployment.issued_keys, self.deployment.console
         self.small = room < response.MAX_ENVELOPE_BYTES
         self.issued: dict[str, Issued] = {}
         self.contents: dict[str, tuple[bytes, str | None]] = {}
         self.touched: set[str] = set()
         self.broken: list[str] = []
-        self.overwriting = False
+        self.overwriting = self.restoring = False
         self.count = itertools.count()
         for workspace, user, id_ in itertools.product(WORKSPACES, USERS, IDS[:4]):
             item = items.pack(workspace, self.state(user, id_, MINUTE))
@@ -148,7 +149,7 @@ class Simulation(RuleBasedStateMachine):
     def wrote(self, key: Key, before: Item | None, after: Item | None) -> None:
         """What holds of every change, whoever makes it."""
         self.touched.add(key[0])
-        if after is None:
+        if after is None or self.restoring:
             return
         state = after["updatedKey"]["S"]
         if before is not None and not self.overwriting and state <= before["updatedKey"]["S"]:
@@ -397,7 +398,7 @@ class Simulation(RuleBasedStateMachine):
         if store.faulted > faulted:
             assert answer.status == 503, f"a fault, and {answer.status}"
             return answer
-        if answer.status == 400:  # which tells nothing of what is there
+        if answer.status in (400, 410):  # which tells nothing of what is there
             return answer
         held = self.issued[key].held(*self.deployment.authorized[key])
         if answer.status == 401:
@@ -420,7 +421,7 @@ class Simulation(RuleBasedStateMachine):
         content = (answer.body, answer.headers.get("link"))
         assert self.contents.setdefault(answer.headers["etag"], content) == content
         listed = answer.json
-        more = "link" in answer.headers
+        more = 'rel="next"' in answer.headers.get("link", "")
         limit = int(parameters.get("limit", 10**9))
         assert len(listed) <= limit
         assert "limit" in parameters or not more
@@ -546,35 +547,58 @@ class Simulation(RuleBasedStateMachine):
 
     def over_http(self, request: httpx.Request) -> httpx.Response:
         """What a sync client's request brings; each page is as small as the server may make it."""
-        client = self.syncing
-        parameters = dict(request.url.params)
-        walk = None
-        if "sort" in parameters:  # else it asks for the time
-            question = {n: v for n, v in parameters.items() if n not in ("limit", "cursor")}
-            if "updatedAtGe" in question:
-                question["updatedAtGe"] = instant(millisecond_of(question["updatedAtGe"]))
-            if "cursor" not in parameters or client.walk is None:
-                client.walk = Walk(client.partition, question, self.store.clock)
-            walk = client.walk
-            parameters["limit"] = str(self.random.randrange(1, 4))
-        answer = self.get(client.key, client.workspace, parameters, walk=walk)
+        client, store = self.syncing, self.store
+        if self.random.random() < 0.03:  # the client pauses, often in the middle of a round
+            store.clock += self.random.choice([1, 20, 40, 88]) * DAY
+            store.expire()
+        parameters = dict(request.url.params) | {"limit": str(self.random.randrange(1, 4))}
+        begins, began = client.walk is None, store.clock
+        if "cursor" not in parameters:
+            client.follows = Followed("", began, self.deployment.generation)  # itself
+            client.listed = began
+        if begins:
+            lower = client.follows.lower
+            question = {"sort": "updatedAt", "deleted": "include"}
+            question |= {"updatedAtGe": lower} if lower else {}
+            client.walk = Walk(client.partition, question, began)
+        answer = self.get(client.key, client.workspace, parameters, walk=client.walk)
+        if answer.status == 200 and begins:
+            client.began = self.deployment.asked
+        self.is_on_time(client, answer, began)
+        if answer.status == 200 and 'rel="monitor"' in answer.headers["link"]:
+            client.follows = self.followed(client)
+        if answer.status != 200 or 'rel="monitor"' in answer.headers["link"]:
+            client.walk = None
         headers = {n: v for n, v in answer.headers.items() if n != "content-encoding"}
-        headers["date"] = format_datetime(self.store.now(), usegmt=True)
         return httpx.Response(answer.status, headers=headers, content=answer.body)
 
+    def is_on_time(self, client: Copy, answer: Answer, asked: int) -> None:
+        """A copy is refused when it is no longer good, and as long as it is promised, never."""
+        age = asked - client.follows.began
+        is_same_table = client.follows.generation == self.deployment.generation
+        if answer.status == 410:
+            assert not is_same_table or age >= 87 * DAY, f"refused after {age / DAY} days"
+        elif answer.status == 200:
+            assert is_same_table, "a copy of another table"
+            assert age < 89 * DAY, f"a copy of {age / DAY} days"
+
+    def followed(self, client: Copy) -> Followed:
+        """What the round that has just ended says about the next one."""
+        walk = client.walk
+        assert walk is not None
+        newest = walk.last[0][:24] if walk.last else None
+        lower = walk.question.get("updatedAtGe", "")
+        lower = next_lower(lower, instant(client.began), newest)
+        return Followed(lower, client.began, self.deployment.generation)
+
     def round(self, client: Copy) -> bool:
-        """One round of the loop, or a new copy after a long time; whether it came to its end."""
-        began = self.store.clock
-        anew = client.synced < 0 or began - client.synced > 89 * DAY
-        if anew:
-            client.conversations, client.since = {}, None
-        self.syncing = client
+        """One round of the guides' loop; whether it came to its end."""
+        self.syncing, client.walk = client, None
+        address = [client.address] if client.address else []
         try:
-            client.since = self.guides["sync"](client.conversations, client.since)
+            client.conversations, client.address = self.sync_copy(client.conversations, *address)
         except httpx.HTTPStatusError:
             return False
-        client.synced = began
-        client.listed = began if anew else client.listed
         return True
 
     @rule(target=copies, place=places)
@@ -587,29 +611,31 @@ class Simulation(RuleBasedStateMachine):
     @rule(
         client=copies,
         changes=st.lists(changes, max_size=3),
-        how=st.sampled_from(["catch up", "catch up", "compare", "compare, catch up", "anew", ""]),
+        how=st.sampled_from(["catch up", "catch up", "anew", "restore, catch up", ""]),
     )
     def sync(self, client: Copy, changes: list[Change], how: str) -> None:
         """The client does a round after each change, and then something else."""
         for change in changes:
             self.perform((client.user, client.workspace), change)
             self.round(client)
-        if how.startswith("compare"):
-            self.compare(client)
+        if how.startswith("restore"):
+            self.restore(self.random.choice([1, MINUTE, DAY, 40 * DAY]))
         if how.endswith("catch up"):
             self.catch_up(client)
         if how == "anew":
-            client.synced = -1
+            client.conversations, client.address = {}, ""
         self.round(client)
 
-    def compare(self, client: Copy) -> None:
-        """What the guides say to do from time to time: compare a whole list with the copy."""
-        if client.since is None:
-            return
-        began, self.syncing = self.store.clock, client
-        with suppress(httpx.HTTPStatusError):
-            client.since = self.guides["compare"](client.conversations, client.since)
-            client.synced = client.listed = began
+    def restore(self, age: int) -> None:
+        """The table as it was so many milliseconds ago comes back, under another name."""
+        store, self.restoring = self.store, True
+        for key, versions in store.history.items():
+            older = [version.item for version in versions if version.written <= store.clock - age]
+            if "#" in key[0]:  # not an API key
+                store.set(key, older[-1] if older else None)
+        self.restoring = False
+        self.deployment.generation += 1
+        store.clock += MAX_LAG
 
     def catch_up(self, client: Copy) -> None:
         """Once the index has caught up, one more round makes the copy equal to the store."""

@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
+from unicodedata import normalize
 
 JSON = dict[str, Any]
 Question = Mapping[str, str]
@@ -49,7 +50,10 @@ def page(listed: list[JSON], question: Question) -> list[JSON]:
 
 
 def refused(question: Question) -> bool:
-    """Whether a range ends before it begins."""
+    """Whether a range ends before it begins, or a tombstone should have a customer."""
+    customer = "customerEmail" in question or "customerPhone" in question
+    if customer and question.get("deleted") == "include":
+        return True
     return any(
         instant(question[f"{name}Ge"]) > instant(question[f"{name}Lt"])
         for name in ("createdAt", "updatedAt")
@@ -64,6 +68,13 @@ def asked_for(conversation: JSON, question: Question) -> bool:
     for name in ("agentId", "pathwayId"):
         if name in question and conversation[name] != question[name]:
             return False
+    for parameter, name, form in (
+        ("customerEmail", "email", same_email),
+        ("customerPhone", "phone", same_number),
+    ):
+        stored = conversation["customer"].get(name, "")
+        if parameter in question and form(stored) != form(question[parameter]):
+            return False
     for name in ("createdAt", "updatedAt"):
         moment = instant(conversation[name])
         if f"{name}Ge" in question and moment < instant(question[f"{name}Ge"]):
@@ -75,6 +86,35 @@ def asked_for(conversation: JSON, question: Question) -> bool:
 
 def newest_first(question: Question) -> bool:
     return question.get("sort", DEFAULT_SORT).startswith("-")
+
+
+def same_email(address: str) -> str:
+    """A text that equal addresses share."""
+    return normalize("NFC", normalize("NFC", address.strip()).lower())
+
+
+def same_number(number: str) -> str | None:
+    """A text that equal numbers share; `None` for what is no number."""
+    digits = re.sub(r"[\s().\-/\u2010-\u2015\u200b]|^[\s(]*\+", "", number)
+    if not re.fullmatch(r"\d+", digits):
+        return None
+    return "".join(str(int(digit)) for digit in digits)
+
+
+def next_lower(lower: str, start: str, newest: str | None) -> str:
+    """From which instant on the round after one of sync lists; "" for everything.
+
+    Args:
+        lower: the same of the round itself, which began at `start` and listed up to `newest`.
+    """
+    if newest is None:
+        return lower
+    moment = datetime.fromisoformat(min(start, newest)[:-1])
+    try:
+        earlier = (moment - timedelta(seconds=60)).isoformat(timespec="milliseconds") + "Z"
+    except OverflowError:
+        earlier = "0001-01-01T00:00:00.000Z"
+    return max(lower, earlier)
 
 
 def place(conversation: JSON, question: Question) -> Place:

@@ -1,6 +1,7 @@
 """Conversations as hypothesis makes them up, and as a seed does."""
 
 import string
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from random import Random
 from typing import Any
@@ -77,11 +78,22 @@ _FURTHER = [
     {"createdAt": '],"createdAt":"', "messages": []},
 ]
 _FURTHER_NAMES = ["id", "created_at", "", "é", '"', "attachments", "userId", "messages", "__v"]
+_EMAILS = [
+    *("a@b.c", "A@b.C", " a@b.c ", "\u00e4@b.c", "A\u0308@b.c", "aa@b.c", "a@b.c.", "\u00df@b.c"),
+]
+_NUMBERS = [
+    *("+49 30 1", "(4930) 1", "49-30-1", "0049301", "1", "49301 x"),
+    "\u0664\u0669\u0663\u0660\u0661",
+]
 _START = datetime(1, 1, 1)
 _END = datetime(9999, 12, 31, 23, 59, 59, 999_000)
 _LEAP_DAY = datetime(2024, 2, 29, 23, 59, 59, 999_000)
 _OFFSETS = [0, 0, 120, -330, 345, 840, -1439, 1439]  # in minutes
 _SORTS = ["-createdAt", "createdAt", "-updatedAt", "updatedAt"]
+_FILTERS = [
+    *("agentId", "pathwayId", "customerEmail", "customerPhone"),
+    *("createdAtGe", "createdAtLt", "updatedAtGe", "updatedAtLt"),
+]
 _BOUNDS = ["createdAtGe", "createdAtLt", "updatedAtGe", "updatedAtLt"]
 
 
@@ -144,7 +156,12 @@ class Maker:
     def conversation(self, user: str, id_: str) -> JSON:
         """A conversation of the user, its fields in any order, some unknown ones among them."""
         random = self.random
-        customer = {name: random.choice(_SAID) for name in ("phone", "name", "email", "title")}
+        customer = {
+            "phone": random.choice(_NUMBERS + _SAID),
+            "name": random.choice(_SAID),
+            "email": random.choice(_EMAILS + _SAID),
+            "title": random.choice(_SAID),
+        }
         fields = {
             "_id": id_,
             "userId": user,
@@ -184,6 +201,9 @@ class Maker:
         for name in ("agentId", "pathwayId", *_BOUNDS):
             if random.random() < often:
                 question[name] = self.filter(name)
+        if random.random() < 0.3:
+            name = random.choice(("customerEmail", "customerPhone"))
+            question[name] = self.filter(name)
         if random.random() < 0.4:
             question["deleted"] = random.choice(("include", "include", "exclude"))
         return question
@@ -191,12 +211,16 @@ class Maker:
     def filter(self, name: str) -> str:
         if name in _BOUNDS:
             return self.timestamp()
+        if name == "customerEmail":
+            return self.random.choice(_EMAILS)
+        if name == "customerPhone":
+            return self.random.choice([number for number in _NUMBERS if "x" not in number])
         known = self.agents if name == "agentId" else self.pathways
         return self.random.choice([*filter(None, known), "unknown"])
 
     def other(self, question: dict[str, str]) -> dict[str, str]:
         """Another question: with another sort, or another filter, or one less."""
-        name = self.random.choice(["sort", "sort", "sort", "agentId", "pathwayId", *_BOUNDS])
+        name = self.random.choice(["sort", "sort", "sort", *_FILTERS])
         if name == "sort":
             now = question.get("sort", reference.DEFAULT_SORT)
             return question | {"sort": self.random.choice([sort for sort in _SORTS if sort != now])}
@@ -213,5 +237,10 @@ class Maker:
         return {name: value for name, value in page.items() if value}
 
 
-def _meaning(name: str, question: dict[str, str]) -> str:
-    return reference.instant(question[name]) if name in _BOUNDS else question[name]
+def _meaning(name: str, question: dict[str, str]) -> str | None:
+    forms: dict[str, Callable[[str], str | None]] = {
+        **dict.fromkeys(_BOUNDS, reference.instant),
+        "customerEmail": reference.same_email,
+        "customerPhone": reference.same_number,
+    }
+    return forms.get(name, str)(question[name])

@@ -59,6 +59,8 @@ class Deployment(ExitStack):
 
     Attributes:
         authorized: for each key, the milliseconds between which the authorizer last judged it.
+        generation: of the table's content; a restore makes the next one.
+        asked: the millisecond at which the endpoint last asked for the time.
     """
 
     def __init__(self, store: VirtualDynamoDB, room: int) -> None:
@@ -67,6 +69,8 @@ class Deployment(ExitStack):
         client: Any = store
         self._client = client
         self.authorized: dict[str, tuple[int, int]] = {}
+        self.generation = 1
+        self.asked = -1
         self._contexts: dict[str, dict[str, Any] | None] = {}
         self.issued_keys = IssuedKeys(client, "ApiKeysTable")
         self.console = StoredConversations(
@@ -84,6 +88,8 @@ class Deployment(ExitStack):
             (authorize, "now", lambda: instant(self.store.clock)),
             (authorize, "table", lambda: api_keys),
             (list_conversations, "table", lambda: conversations),
+            (list_conversations, "now", self._now),
+            (list_conversations, "_place", lambda: f"generation {self.generation}"),
             (response, "MAX_ENVELOPE_BYTES", self._room),
             (writer, "THREADS", 1),  # more would take turns as the machine likes
         ):
@@ -91,6 +97,10 @@ class Deployment(ExitStack):
         logging.disable()  # thousands of lines, which take a third of the time
         self.callback(logging.disable, logging.NOTSET)
         return super().__enter__()
+
+    def _now(self) -> str:
+        self.asked = self.store.clock
+        return instant(self.asked)
 
     def ask(self, key: str, workspace: str, parameters: Question, headers: Question) -> Answer:
         """As API Gateway: asks the authorizer unless it did so within the cache time."""
@@ -131,12 +141,10 @@ def http_client(answer: Callable[[httpx.Request], httpx.Response]) -> httpx.Clie
     return httpx.Client(transport=transport, base_url="https://api.example", trust_env=False)
 
 
-def guides_code(api: httpx.Client) -> dict[str, Any]:
-    """The guides' functions for a client that syncs, by name."""
+def guides_sync(api: httpx.Client) -> Callable[..., tuple[dict[str, Any], str]]:
+    """The guides' function for a client that syncs."""
     blocks = re.findall(r"```python\n(.*?)```", (DOCS / "guides.md").read_text(), re.DOTALL)
-    (pages,) = (block for block in blocks if "def conversations(" in block)
-    functions = [block for block in blocks if re.search(r"def (sync|compare)\(", block)]
+    (text,) = (block for block in blocks if "def sync(" in block)
     names: dict[str, Any] = {"URL": "/v1/api/conversations", "api": api}
-    text = "\n".join([pages.partition("\n\n\n")[0], *functions])
     exec(text, names)  # noqa: S102 - the guides' own code
-    return names
+    return cast("Callable[..., tuple[dict[str, Any], str]]", names["sync"])

@@ -1,7 +1,6 @@
 """What the simulation draws, simple things first, and what its clients keep."""
 
 from dataclasses import dataclass, field
-from datetime import datetime
 from random import Random
 from typing import Any, NamedTuple
 
@@ -106,24 +105,41 @@ class Seen:
     tag: str
 
 
-@dataclass
-class Copy:
-    """What a sync client keeps.
+class Followed(NamedTuple):
+    """A round that another one follows: where that begins, and what decides whether it is good.
 
     Attributes:
+        lower: the instant from which on the round after it lists.
+        began: the millisecond at which it began.
+        generation: of the table's content at that time.
+    """
+
+    lower: str
+    began: int
+    generation: int
+
+
+@dataclass
+class Copy:
+    """What a sync client keeps, and what the model knows of it.
+
+    Attributes:
+        address: what it was told to continue from; "" before it has a copy.
         listed: the millisecond at which it began to list everything.
-        synced: the one at which its last round began.
         walk: its round, as far as it has come.
+        began: the millisecond at which the round began, by the endpoint's clock.
+        follows: the round that this one follows; a first round, itself.
     """
 
     key: str
     workspace: str
     user: str
     conversations: dict[str, Any] = field(default_factory=dict)
-    since: datetime | None = None
+    address: str = ""
     listed: int = -1
-    synced: int = -1
     walk: Walk | None = None
+    began: int = -1
+    follows: Followed = field(default_factory=lambda: Followed("", -1, -1))
 
     @property
     def partition(self) -> str:
