@@ -44,8 +44,9 @@ e2e: $(BIN)/conversations $(SAM_VENV)/bin/sam $(MINISTACK_VENV)/bin/ministack ##
 faults: $(BIN)/conversations $(MINISTACK_VENV)/bin/ministack ## Inject every fault between the endpoint and DynamoDB, and write docs/faults.md
 	WRITE_FAULTS=1 $(BIN)/pytest tests/integration/test_faults.py
 
-fuzz: $(BIN)/conversations ## Send N=… random requests to the endpoint; CI sends the same 5,000 each time
+fuzz: $(BIN)/conversations ## Send N=… random requests to the endpoint, and load N=… damaged files; CI sends and loads the same each time
 	FUZZ_REQUESTS=$(or $(N),50000) $(BIN)/pytest tests/integration/test_fuzz.py
+	FUZZ_FILES=$(or $(N),50000) $(BIN)/pytest --numprocesses 3 tests/integration/test_load_fuzz.py
 
 differential: $(BIN)/conversations ## Compare the endpoint with a plain-Python model of the contract on N=… random data sets; CI uses 300
 	DIFFERENTIAL_DATA_SETS=$(or $(N),2000) DIFFERENTIAL_SEED=$(or $(SEED),$(shell date +%s)0000) \

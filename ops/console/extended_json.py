@@ -1,5 +1,6 @@
 """Turns Extended JSON, which MongoDB's tools write, into plain JSON."""
 
+import re
 from base64 import b64decode, b64encode
 from datetime import datetime
 from typing import Any
@@ -10,6 +11,10 @@ from bson.errors import BSONError
 from bson.json_util import JSONOptions, object_hook
 
 _OPTIONS = JSONOptions(tz_aware=True)
+# Of numbers, times and ids. Python's constructors, which bson calls, also ignore underscores and
+# spaces, and read the digits of every script.
+_SPELLED = re.compile("[!-^`-~]*")
+_KINDS = ("$date", "$numberDecimal", "$numberDouble", "$numberInt", "$numberLong", "$uuid")
 
 
 class MalformedValueError(ValueError):
@@ -63,6 +68,7 @@ def _json_of(kind: str, value: dict[str, Any]) -> Any:
 
 def _check(value: dict[str, Any]) -> None:
     """Refuse values that bson would misread, or read only in part."""
+    spelled = [value.get(kind) for kind in _KINDS]
     if "$oid" in value and not isinstance(value["$oid"], str):
         raise TypeError
     if isinstance(value.get("$date"), bool) or isinstance(value.get("$numberLong"), bool | float):
@@ -70,5 +76,10 @@ def _check(value: dict[str, Any]) -> None:
     if "$binary" in value:
         if value.keys() - {"$binary", "$type"}:
             raise TypeError
-        data = value["$binary"]
-        b64decode(data["base64"] if isinstance(data, dict) else data, validate=True)
+        data, subtype = value["$binary"], value.get("$type")
+        if isinstance(data, dict):
+            data, subtype = data["base64"], data["subType"]
+        b64decode(data, validate=True)
+        spelled.append(subtype)
+    if not all(_SPELLED.fullmatch(text) for text in spelled if isinstance(text, str)):
+        raise ValueError

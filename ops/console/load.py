@@ -43,8 +43,8 @@ def load(
     Takes what mongoexport writes: JSON lines or `--jsonArray`, canonical or relaxed Extended JSON,
     pretty or not. Takes plain JSON too, and any file may be gzipped. In JSON lines, a line is one
     record; a damaged one, or one with several objects, is rejected. An array or a pretty file is
-    read up to the first damaged record, and the summary says where that is. From MongoDB to a first
-    response:
+    read up to the first record whose end cannot be told, and the summary says where that is. Half
+    characters (lone surrogates) become U+FFFD. From MongoDB to a first response:
 
         mongoexport --uri URI --collection conversations --out conversations.json
         conversations load conversations.json --workspace my-workspace --dry-run
@@ -120,8 +120,11 @@ def _print(summary: "Summary", *, dry_run: bool) -> None:
         names = (f"{name} ({count:,})" for name, count in summary.left_out.most_common())
         print(f"  Fields left out: {', '.join(names)}")
     if summary.late:
-        late = f"  {summary.late:,} of those loaded were updated over a minute ago"
-        print(f"{late}: clients that sync find them only when they read everything again.")
+        print(
+            "  If clients have synced this workspace before: they find "
+            f"{summary.late:,} of those loaded, updated over a minute ago, only when they read "
+            "everything again."
+        )
     if summary.problem:
         show_error(f"{summary.name}: {summary.problem}")
 

@@ -15,8 +15,9 @@ from domain.conversation import Conversation, Customer
 from domain.errors import ConversationTooLargeError, StoreError
 from ops.console.errors import INTERRUPTED, explain
 from ops.console.extended_json import MalformedValueError, plain
+from ops.console.files import UnreadableFileError, opened
 from ops.console.progress import Progressing, Stop
-from ops.console.records import Record, UnreadableFileError, opened, read
+from ops.console.records import Record, read
 from ops.console.rejects import Rejects
 from ops.console.writer import Summary, Write, Writer
 from storage.items import Item, pack
@@ -25,7 +26,11 @@ if TYPE_CHECKING:
     from ops.console.options import Tables
 
 _SHOWN_REASONS = 3
-_VARIABLE = re.compile(r"(?<=The conversation ).+(?= takes)|\d[\d,]*")  # in a reject's reason
+# What differs between rejects for the same reason: the place, an id, a size.
+_VARIABLE = re.compile(
+    r"(?<=The conversation ).+(?= takes)|(?<= takes )[\d,]+"
+    r"|(?<= line )\d+|(?<= column )\d+|(?<=\[)\d+(?=\])|(?<=; and )\d+(?= more$)"
+)
 _GO_ON = "Run the same command again to continue."
 _WITH_WORKSPACE = {"workspaceId", "conversation"}  # the names of a line of `export --all`
 _NAMES = frozenset(known.alias or name for name, known in Conversation.model_fields.items())
@@ -38,6 +43,10 @@ class UnloadableError(ValueError):
 
 class UnaddressedError(UnloadableError):
     """The record does not name the workspace that it goes to."""
+
+
+class NoWorkspaceError(Exception):
+    """The file names no workspace, nor does the operator."""
 
 
 class StrictError(Exception):
@@ -65,6 +74,7 @@ class Loader:
 
         Raises:
             KeyboardInterrupt: the operator interrupts. Writes that have begun are finished.
+            NoWorkspaceError: neither `workspace_id` nor the first record does.
             OSError: the file or the rejects file cannot be opened, read or written.
             StoreError: DynamoDB fails. The summary counts only confirmed writes.
             StrictError: a record was rejected.
@@ -83,8 +93,7 @@ class Loader:
                     knows_workspace = True
                 except UnloadableError as error:
                     if isinstance(error, UnaddressedError) and not knows_workspace:
-                        hint = "Use --workspace ID, or correct that line"
-                        raise UnreadableFileError(f"line {record.line} {error}. {hint}") from None
+                        raise NoWorkspaceError(f"Line {record.line} {error}.") from None
                     rejects.add(record, str(error))
                     summary.rejected, summary.rejects = summary.rejected + 1, rejects.path
                     summary.reasons[_VARIABLE.sub("…", str(error))] += 1
@@ -138,13 +147,15 @@ def _reasons(error: ValidationError) -> str:
 
 def _path(location: tuple[int | str, ...]) -> str:
     path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in location)
-    return path.removeprefix(".")
+    return path.removeprefix(".") or "the record"
 
 
 def _words(kind: str, message: str) -> str:
     if kind == "missing":
         return "is missing"
-    return message.removeprefix("Value error, ").replace("Input should", "should", 1)
+    if kind == "model_type":  # whose message names a class
+        return "should be an object"
+    return re.sub(r"^(Value error, |(Input|String) (?=should))", "", message)
 
 
 def load(
@@ -154,8 +165,8 @@ def load(
 
     Returns:
         The exit code: 0; 1 if a record was rejected, or a file is damaged or empty; 2 if a file
-        cannot be opened or DynamoDB refuses; 130 if the operator interrupts. After 2 and 130, the
-        files that follow are not touched.
+        cannot be opened or names no workspace, or DynamoDB refuses; 130 if the operator interrupts.
+        After 2 and 130, the files that follow are not touched.
     """
     code = 0
     listener = Stop(tables.stop)
@@ -169,6 +180,9 @@ def load(
             except UnreadableFileError as error:
                 what = "The rest" if summary.records else "It"
                 summary.problem = f"{what} cannot be read: {error}."
+            except NoWorkspaceError as error:
+                hint = "Use --workspace ID, or correct that line."
+                summary.problem, code = f"{error} {hint}", 2
             except StrictError as error:
                 summary.problem = f"Stopped because of --strict, at {error}"
             except StoreError as error:

@@ -1,40 +1,46 @@
-"""Files of records: JSON lines or an array, pretty or not, gzip or not."""
+"""Records in a stream: JSON lines, arrays, or objects that span lines."""
 
-import gzip
 import re
-import sys
-import zlib
-from codecs import BOM_UTF8, getincrementaldecoder
-from collections.abc import Callable, Generator, Iterable, Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from decimal import Context, localcontext
 from functools import partial
-from io import BufferedIOBase, BufferedReader, RawIOBase
-from itertools import chain
-from json import JSONDecoder
-from pathlib import Path
+from io import BufferedIOBase
+from itertools import chain, count
+from json import JSONDecodeError, JSONDecoder
 from typing import Any, cast
 
-import ijson
 from pydantic_core import from_json
 
-STDIN = Path("-")
+from ops.console.files import UnreadableFileError
+from storage.document import without_lone_surrogates
+
 MAX_RECORD_BYTES = 16 * 1024 * 1024  # what a conversation's 3 MB can grow to in Extended JSON
 REASON = b"# line "  # begins the line that a rejects file has above each record
 _CHUNK = 1024 * 1024
 
-_BINARY = re.compile(rb"\xff\xfe|\xfe\xff|[^\n]{0,7}[\x00-\x08\x0e-\x1f]")
-_GZIP_ERRORS = (EOFError, gzip.BadGzipFile, zlib.error)
-# ijson's C code crashes at over 4,300 digits. It only has to find where records end: cut numbers.
-_LONG_NUMBER = re.compile(rb"([0-9]{20})[0-9]{80,}")
-_GAP = re.compile(r"[\s,]*+")  # between two records
-_LEVELS = {"start_map": 1, "start_array": 1, "end_map": -1, "end_array": -1}
-_MAX_NESTING = 500  # pydantic's parser takes 200, and Python's about 1,000
+_BINARY = re.compile(rb"[^\n]{0,7}[\x00-\x08\x0e-\x1f]")
+# A byte order mark, or two characters as UTF-16 or UTF-32 spells ASCII (the second may be cut off).
+_WIDE = re.compile(
+    rb"\xff\xfe|(\0\0)?\xfe\xff"
+    rb"|\0{1,3}(\n|[\t\r -~]\0{1,3}[\t\n\r -~])|[\t\r -~]\0{1,3}([\t\r -~]\0|\n|$)"
+)
+_SEQUENCE = b"\x1e"
 
+_MARK = b"\xef\xbb\xbf"  # byte order mark; concatenated files have some within
+_BEFORE = re.compile(rb"(?:[ \t\n\v\f\r]++|\xef\xbb\xbf)*+")
+_GAP = re.compile("(?:[ \t\n\v\f\r,]++|\xef\xbb\xbf)*+")  # as Latin-1, between two records
+_PAIR = 12  # characters of an escaped surrogate pair: no literal, and no exponent's sign, has more
+# Finds where a value ends, and only that. So it keeps neither objects nor numbers, which can be
+# large, and control characters in a string are left to the parser.
+_DECODER = JSONDecoder(
+    object_pairs_hook=len, parse_int=len, parse_float=len, parse_constant=len, strict=False
+)
 
-class UnreadableFileError(Exception):
-    """The file, or the rest of it, is not text that could hold records."""
+_POSITION = re.compile(r" at line (\d+) column (\d+)$")
+_SHELL = re.compile(
+    rb"(?:new )?(?:BinData|Binary|Code|DBRef|Date|Decimal128|Double|HexData|ISODate|Int32|Long"
+    rb"|MaxKey|MinKey|Number(?:Decimal|Double|Int|Long)|ObjectId|RegExp|Timestamp|UUID)\b"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,29 +60,6 @@ class Record:
     error: str = ""
 
 
-@contextmanager
-def opened(path: Path) -> Iterator[tuple[BufferedIOBase, Callable[[], int]]]:
-    """The file's bytes, unpacked if necessary, and a function that counts the bytes read so far.
-
-    Raises:
-        UnreadableFileError: it is cut off or damaged (gzip).
-    """
-    with nullcontext(_stdin()) if path == STDIN else path.open("rb", buffering=0) as file:
-        buffered = BufferedReader(file, _CHUNK)
-        stream: BufferedIOBase = buffered
-        if buffered.peek(2).startswith(b"\x1f\x8b"):
-            stream = gzip.GzipFile(fileobj=buffered)
-        try:
-            yield stream, file.tell if file.seekable() else lambda: 0
-        except _GZIP_ERRORS:
-            raise UnreadableFileError("its gzip data is damaged or cut off") from None
-
-
-def _stdin() -> RawIOBase:
-    """Standard input, unbuffered, so that each line is available at once."""
-    return cast("RawIOBase", getattr(sys.stdin.buffer, "raw", sys.stdin.buffer))
-
-
 def read(stream: BufferedIOBase) -> Iterator[Record]:
     """The records of a file, one at a time, damaged ones included.
 
@@ -86,14 +69,22 @@ def read(stream: BufferedIOBase) -> Iterator[Record]:
 
     Raises:
         UnreadableFileError: it is not UTF-8 text; or an array, or an object that spans lines, is
-            damaged or too long, so that nothing tells where the next record begins.
+            too long or damaged, so that nothing tells where the next record begins.
     """
     number, offset, first = _start(stream)
-    if first.lstrip().startswith(b"["):
-        before, bracket, rest = first.partition(b"[")
-        return _spanning(chain([rest], _chunks(stream)), bracket, number, offset + len(before) + 1)
+    if _WIDE.match(first):
+        raise UnreadableFileError(
+            "it is UTF-16 or UTF-32, not UTF-8. Convert it, for instance with iconv"
+        )
+    if first.startswith(b"["):
+        return _Spanning(stream, first, number, offset).records()
     if not first.endswith(b"\n"):
         first += stream.readline(MAX_RECORD_BYTES + 1 - len(first))
+    if first.startswith(_SEQUENCE):
+        raise UnreadableFileError(
+            "it is a JSON text sequence (RFC 7464). Remove the byte 1E before each record, for "
+            "instance with tr -d '\\036'"
+        )
     if _BINARY.match(first):
         raise UnreadableFileError(
             "it is not UTF-8 text. Use mongoexport, or convert mongodump's output with bsondump"
@@ -101,8 +92,8 @@ def read(stream: BufferedIOBase) -> Iterator[Record]:
     head = [first]
     if _is_beginning(first):
         head.append(stream.readline(MAX_RECORD_BYTES + 1))
-        if head[1] and not head[1].lstrip().startswith(b"{"):
-            return _spanning(chain(head, _chunks(stream)), b"", number, offset)
+        if head[1] and not _stripped(head[1]).startswith(b"{"):
+            return _Spanning(stream, b"".join(head), number, offset).records()
     texts: Iterable[tuple[int, bytes]] = enumerate(_lines(head, stream), number)
     if first.startswith(REASON):
         texts = _below_reasons(texts)
@@ -117,23 +108,40 @@ def _text_only(texts: Iterable[tuple[int, bytes]]) -> Iterator[Record]:
             if line == binary + 1:
                 raise UnreadableFileError(f"it is not text from line {binary} on")
             binary = line
-        if text := text.strip():
+        if text := _stripped(text):
             yield _parsed(line, text)
 
 
-def _start(stream: BufferedIOBase) -> tuple[int, int, bytes]:
-    """The number of the first line that is not blank, the count of bytes before it, and its start.
+def _stripped(text: bytes) -> bytes:
+    """The text without space around it and byte order marks before it."""
+    return text[_before(text) :].rstrip()
 
-    The count includes a byte order mark.
+
+def _before(text: bytes) -> int:
+    return cast("re.Match[bytes]", _BEFORE.match(text)).end()
+
+
+def _start(stream: BufferedIOBase) -> tuple[int, int, bytes]:
+    """Skip blank lines and byte order marks.
+
+    Returns:
+        The line number of what follows, the count of bytes before it, and its line, which is cut
+        after `_CHUNK` bytes.
     """
-    line = stream.readline(_CHUNK)
-    first = line.removeprefix(BOM_UTF8)
-    number, offset = 1, len(line) - len(first)
-    while first.isspace():
-        number += first.endswith(b"\n")
-        offset += len(first)
-        first = stream.readline(_CHUNK)
-    return number, offset, first
+    number, offset = 1, 0
+    while line := stream.readline(_CHUNK):
+        first = _stripped(line)
+        while first and _MARK.startswith(first) and not line.endswith(b"\n"):  # a mark that is cut
+            if not (more := stream.readline(len(_MARK) - len(first))):
+                break
+            line += more
+            first = _stripped(line)
+        if first:
+            before = _before(line)
+            return number, offset + before, line[before:]
+        number += line.endswith(b"\n")
+        offset += len(line)
+    return number, offset, b""
 
 
 def _is_beginning(line: bytes) -> bool:
@@ -164,114 +172,120 @@ def _below_reasons(lines: Iterable[tuple[int, bytes]]) -> Iterator[tuple[int, by
     yield start, b"".join(texts)
 
 
-def _chunks(stream: BufferedIOBase) -> Iterator[bytes]:
-    """The rest of the stream in full chunks: ijson rescans a string for each piece of it."""
-    pieces, size = list[bytes](), 0
-    try:
-        while piece := stream.read1(_CHUNK):
-            pieces.append(piece)
-            size += len(piece)
-            if size >= _CHUNK:
-                yield b"".join(pieces)
-                pieces, size = [], 0
-    except _GZIP_ERRORS:
-        yield b"".join(pieces)
-        raise
-    yield b"".join(pieces)
+class _Spanning:
+    """The records of arrays, and of objects that follow one another, in a stream.
 
-
-def _spanning(chunks: Iterable[bytes], bracket: bytes, line: int, offset: int) -> Iterator[Record]:
-    """The records of an array, after its bracket, or of objects that follow one another.
-
-    ijson tells how many records a chunk completes, and `raw_decode` where each of them ends. This
-    gives the original text of each record, which is then parsed like a line. `line` and `offset`
-    say where the chunks begin in the file.
+    Holds a part of the stream as Latin-1, which has a character for each byte. If the part ends
+    within a value, at least as much again is read: so no byte is scanned much more than twice.
     """
-    completed: list[str] = []
-    collector = _collect(completed, depth=len(bracket))
-    next(collector)
-    parser = ijson.basic_parse_coro(collector, multiple_values=not bracket)
-    if bracket:
-        parser.send(bracket)
-    decode = getincrementaldecoder("utf-8")("surrogateescape").decode
-    texts, size, number = list[str](), 0, 1
-    for chunk in chain(filter(None, chunks), [b""]):
-        is_valid = _feed(parser, chunk)
-        texts.append(decode(chunk))
-        size += len(chunk)
-        if is_valid and not completed and size <= MAX_RECORD_BYTES:
-            continue
-        text, at = "".join(texts), 0
-        for start, end in _spans(text, len(completed)):
-            line += text.count("\n", at, start)
-            yield _parsed(line, _encoded(text[start:end]))
-            line += text.count("\n", start, end)
-            at = end
-        number += len(completed)
-        completed.clear()
-        texts, rest = [text[at:]], _encoded(text[at:])
-        offset, size = offset + size - len(rest), len(rest)
-        if not is_valid or size > MAX_RECORD_BYTES:
-            raise UnreadableFileError(
-                f"record {number} (line {line}, byte {offset:,}) is damaged: "
-                + _parsed(line, rest.lstrip(b",")).error
-            )
 
+    def __init__(self, stream: BufferedIOBase, head: bytes, line: int, offset: int) -> None:
+        """The head has been read from the stream; line and offset say where it begins."""
+        self._stream = stream
+        self._text = head.decode("latin-1")
+        self._at = 0
+        self._is_last = False  # nothing is left in the stream
+        self._line = line
+        self._offset = offset
 
-def _collect(completed: list[str], depth: int) -> Generator[None, tuple[str, object], None]:
-    """Collect the ijson events that complete a value at `depth`.
+    def records(self) -> Iterator[Record]:
+        """Each record.
 
-    Raises:
-        ValueError: values are nested too deeply for Python's parsers.
-    """
-    level = 0
-    while True:
-        name, _ = yield
-        level += _LEVELS.get(name, 0)
-        if level > depth + _MAX_NESTING:
-            raise ValueError
-        if level == depth and name != "start_array":
-            completed.append(name)
+        Raises:
+            UnreadableFileError: nothing tells where the next one begins.
+        """
+        is_array = False
+        for number in count(1):
+            while (character := self._next()) == ("]" if is_array else "["):
+                is_array = not is_array
+                self._take(self._at + 1)
+            if not character and not is_array:
+                return
+            line, end = self._line, self._end(number)
+            yield _parsed(line, self._take(end).encode("latin-1"))
 
+    def _next(self) -> str:
+        """Skip what separates values, and return the character after it: none at the end."""
+        while True:
+            self._take(cast("re.Match[str]", _GAP.match(self._text, self._at)).end())
+            if self._is_last or len(self._text) - self._at >= len(_MARK):
+                return self._text[self._at : self._at + 1]
+            self._read_on()
 
-def _feed(parser: Generator[None, bytes, None], chunk: bytes) -> bool:
-    """Whether the text is valid so far, or as a whole if the chunk is empty."""
-    try:
-        with localcontext(Context(traps=[])):  # else 1e9999999999999999999 raises
-            if chunk:
-                parser.send(_LONG_NUMBER.sub(rb"\1", chunk))
-            else:
-                parser.close()
-    except (ijson.JSONError, ValueError):
-        return False
-    return True
+    def _end(self, number: int) -> int:
+        """Where the value that begins here ends. It is the record with this number."""
+        while True:
+            try:
+                _, end = _DECODER.raw_decode(self._text, self._at)
+                is_cut = end > len(self._text) - _PAIR and self._text[self._at] not in "{["
+            except JSONDecodeError as error:
+                end = 0
+                is_unterminated = error.msg.startswith("Unterminated string")
+                is_cut = is_unterminated or error.pos >= len(self._text) - _PAIR
+            except RecursionError:
+                end, is_cut = 0, False
+            size = (end or len(self._text)) - self._at
+            if size > MAX_RECORD_BYTES and (end or is_cut):
+                raise self._damage(number, size)
+            if self._is_last or not is_cut:
+                if end:
+                    return end
+                raise self._damage(number, MAX_RECORD_BYTES)
+            self._read_on()
 
+    def _damage(self, number: int, size: int) -> UnreadableFileError:
+        """The error that the parser finds in the next `size` bytes."""
+        rest = self._text[self._at : self._at + size].encode("latin-1")
+        return UnreadableFileError(
+            f"record {number} (line {self._line}, byte {self._offset:,}) is damaged: "
+            + _parsed(self._line, rest).error
+        )
 
-def _spans(text: str, count: int) -> Iterator[tuple[int, int]]:
-    """The start and end of each value at the beginning of the text."""
-    decoder, end = JSONDecoder(parse_int=str), 0
-    for _ in range(count):
-        start = cast("re.Match[str]", _GAP.match(text, end)).end()
-        _, end = decoder.raw_decode(text, start)
-        yield start, end
+    def _take(self, end: int) -> str:
+        taken = self._text[self._at : end]
+        self._line += taken.count("\n")
+        self._offset += len(taken)
+        self._at = end
+        return taken
 
-
-def _encoded(text: str) -> bytes:
-    return text.encode("utf-8", "surrogateescape")
+    def _read_on(self) -> None:
+        held = self._text[self._at :]
+        more = self._stream.read(max(_CHUNK, len(held)))
+        self._is_last = not more
+        self._text, self._at = held + more.decode("latin-1"), 0
 
 
 def _parsed(line: int, text: bytes) -> Record:
     if len(text) > MAX_RECORD_BYTES:
         return Record(line, b"", None, f"it is longer than {MAX_RECORD_BYTES:,} bytes")
     try:
-        value = from_json(text, allow_inf_nan=False)
+        value = _value(text)
     except ValueError as error:
-        return Record(line, text, None, f"not JSON: {_in_file(str(error), line)}")
+        return Record(line, text, None, _reason(str(error), text, line))
     if not isinstance(value, dict):
         return Record(line, text, None, "not a JSON object")
     return Record(line, text, value)
 
 
-def _in_file(error: str, line: int) -> str:
-    """A parser's message, with the line number in the file instead of that in the record."""
-    return re.sub(r"\bline (\d+)", lambda match: f"line {line + int(match[1]) - 1}", error)
+def _value(text: bytes) -> Any:
+    try:
+        return from_json(text, allow_inf_nan=False)
+    except ValueError:
+        replaced = without_lone_surrogates(text.decode("latin-1")).encode("latin-1")
+        return from_json(replaced, allow_inf_nan=False)
+
+
+def _reason(error: str, text: bytes, line: int) -> str:
+    """The parser's message, with the line number in the file instead of that in the record."""
+    found = _POSITION.search(error)
+    if not found:
+        return f"not JSON: {error}"
+    row, column = int(found[1]), int(found[2])
+    message, where = error[: found.start()], f"line {line + row - 1} column {column}"
+    if message == "invalid unicode code point":
+        return f"not UTF-8, perhaps Latin-1 or Windows-1252, at {where}"
+    at = text.split(b"\n", row)[row - 1]
+    # The parser says where a value begins, or for an n, which could be null, what follows it.
+    if shell := _SHELL.match(at, max(0, column - 1 - (message == "expected ident"))):
+        return f"not JSON but mongo shell syntax ({shell[0].decode()}) at {where}; use mongoexport"
+    return f"not JSON: {message} at {where}"

@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Self
 
 from domain.errors import StoreError
-from ops.console.records import STDIN
+from ops.console.files import STDIN
 from ops.tables.aws import THREADS
 from ops.tables.conversations import BATCH_ITEMS, Written
 from storage.items import Item

@@ -77,8 +77,6 @@ def _schemas() -> dict[str, Any]:
 def _plain(node: Any) -> Any:
     """A schema without pydantic's additions."""
     match node:
-        case {"$ref": "#/components/schemas/JsonValue"}:
-            return True
         case dict():
             return {
                 key: _plain(value)

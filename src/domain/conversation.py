@@ -1,5 +1,6 @@
 """The conversation, as clients receive it, and its canonical JSON."""
 
+from math import isfinite
 from typing import Annotated, Any, Self
 
 from pydantic import (
@@ -7,11 +8,13 @@ from pydantic import (
     BaseModel,
     BeforeValidator,
     ConfigDict,
+    FailFast,
     Field,
-    JsonValue,
     StringConstraints,
+    ValidationError,
+    model_validator,
 )
-from pydantic_core import from_json
+from pydantic_core import InitErrorDetails, from_json
 
 from domain.caller import ID
 from domain.timestamp import to_utc
@@ -30,6 +33,19 @@ def _without_nulls(customer: Any) -> Any:
     return customer
 
 
+def _require_finite(value: Any, *location: str | int) -> None:
+    """Refuse JSON with a number such as 1e999, and name only the first: there may be a million."""
+    if isinstance(value, float) and not isfinite(value):
+        error = InitErrorDetails(type="finite_number", loc=location, input=value)
+        raise ValidationError.from_exception_data("number", [error])
+    if isinstance(value, list):
+        for number, item in enumerate(value):
+            _require_finite(item, *location, number)
+    if isinstance(value, dict):
+        for name, item in value.items():
+            _require_finite(item, *location, name)
+
+
 class Customer(_Model):
     """Customer details associated with the conversation. Any of the three may be absent."""
 
@@ -42,7 +58,7 @@ class Message(_Model):
     """A message of the conversation. Additional fields are kept."""
 
     model_config = ConfigDict(extra="allow")
-    __pydantic_extra__: dict[str, JsonValue]
+    __pydantic_extra__: dict[str, Any]
 
     direction: str = Field(description="The direction, such as `inbound` or `outbound`.")
     sent: bool = Field(description="Whether the message has been sent.")
@@ -55,6 +71,11 @@ class Message(_Model):
     updated_at: Timestamp = Field(
         alias="updatedAt", description="The timestamp when the message was last updated."
     )
+
+    @model_validator(mode="after")
+    def _has_finite_numbers(self) -> Self:
+        _require_finite(self.__pydantic_extra__)
+        return self
 
 
 class Conversation(_Model):
@@ -74,7 +95,10 @@ class Conversation(_Model):
         description="The unique identifier for the agent handling the conversation.",
     )
     customer: Annotated[Customer, BeforeValidator(_without_nulls)]
-    messages: list[Message] = Field(description="A list of messages within the conversation.")
+    # Stops at the first wrong message: a million errors would take gigabytes.
+    messages: Annotated[list[Message], FailFast()] = Field(
+        description="A list of messages within the conversation."
+    )
     created_at: Timestamp = Field(
         alias="createdAt", description="The timestamp when the conversation was created."
     )

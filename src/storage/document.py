@@ -91,6 +91,11 @@ def content(document: bytes | str) -> bytes:
     return text
 
 
+def without_lone_surrogates(text: str) -> str:
+    """The JSON with U+FFFD in place of each escape of a lone surrogate. Its length is the same."""
+    return _ESCAPE.sub(lambda match: match[1] or r"\ufffd", text)
+
+
 def _canonical(text: str) -> bytes:
     from domain.conversation import Conversation  # loads pydantic, which no compressed one needs
 
@@ -98,8 +103,7 @@ def _canonical(text: str) -> bytes:
         try:
             conversation = Conversation.from_json(text)
         except ValueError:
-            replaced = _ESCAPE.sub(lambda match: match[1] or "\ufffd", text)
-            conversation = Conversation.from_json(replaced)
+            conversation = Conversation.from_json(without_lone_surrogates(text))
         return conversation.to_json()
     except (TypeError, ValueError) as error:  # whose text could contain content
         raise ValueError(f"its text is not a valid conversation ({type(error).__name__})") from None

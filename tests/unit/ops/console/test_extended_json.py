@@ -8,6 +8,7 @@ import pytest
 
 from ops.console.extended_json import MalformedValueError, plain
 
+NUMBERS = ("$numberInt", "$numberLong", "$numberDouble", "$numberDecimal")
 INSTANT = "2024-12-01T08:45:00.123Z"
 
 
@@ -76,6 +77,16 @@ def test_every_millisecond_survives() -> None:
         {"$date": {"$numberLong": "99999999999999999999"}},
         {"$numberLong": "soon"},
         {"$numberInt": "1.5"},
+        *({kind: text} for kind in NUMBERS for text in ("1_0", "٣", " 1", "1\n", "")),
+        {"$date": "2024-12-01T0٣:45:00Z"},
+        {"$date": "2024-12-01T08:45:00.1_0Z"},
+        {"$date": "2024-12-01T08:45:00+0٣:00"},
+        {"$uuid": "6f2a1c9e-0b0d-4d1e-8f3a-3c2b1a0d9e_f"},
+        {"$uuid": "٣f2a1c9e-0b0d-4d1e-8f3a-3c2b1a0d9e8f"},
+        {"$oid": "675c8e368824aa5f130b94_6"},
+        {"$oid": "675c8e368824aa5f130b 4d6"},
+        {"$binary": {"base64": "AP8=", "subType": "٤"}},
+        {"$binary": "AP8=", "$type": "0_4"},
         {"$numberDecimal": "ten"},
         {"$binary": {"base64": "!", "subType": "zz"}},
         {"$binary": {"base64": "!!!", "subType": "00"}},
