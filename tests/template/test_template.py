@@ -16,22 +16,9 @@ from botocore.loaders import Loader
 from cfnlint.api import ManualArgs, lint  # type: ignore[import-untyped]  # it ships no types
 
 from storage.items import Item
+from tests.support.sam import ROOT, SOURCE, Json, local_routes, of_type, translated
 
-Json = dict[str, Any]
-
-ROOT = Path(__file__).parents[2]
-SAM_PYTHON = ROOT / os.environ.get("SAM_VENV", ".venv-sam") / "bin" / "python"
 CHECKOV = ROOT / os.environ.get("CHECKOV_VENV", ".venv-checkov") / "bin" / "checkov"
-# aws-sam-translator pins an older pydantic than the one that ships: it lives with the SAM CLI.
-TRANSLATE = """
-import json, sys
-from samtranslator.translator.transform import transform
-from samtranslator.yaml_helper import yaml_parse
-
-template = yaml_parse(sys.stdin.read())
-template["Globals"]["Function"]["CodeUri"] = "s3://bucket/code"  # what `sam package` puts there
-json.dump(transform(template, dict(one.split("=") for one in sys.argv[1:]), None), sys.stdout)
-"""
 # What checkov finds, and why it stays. A finding that is not named fails, as does a stale name.
 EXPLAINED = {
     # The functions are called synchronously, so failed events need no queue.
@@ -98,25 +85,6 @@ PHRASES = {
 }
 
 
-SOURCE = (ROOT / "template.yaml").read_text(encoding="utf-8")
-
-
-def translated(*parameters: str, source: str = SOURCE) -> Json:
-    """The template as SAM hands it to CloudFormation, with parameters as `NAME=VALUE`."""
-    assert SAM_PYTHON.exists(), f"{SAM_PYTHON} is missing: run `make test`, which installs it"
-    result = subprocess.run(
-        [SAM_PYTHON, "-c", TRANSLATE, *parameters],
-        input=source,
-        env={"AWS_DEFAULT_REGION": "us-east-1"},
-        capture_output=True,
-        check=False,
-        text=True,
-    )
-    assert result.returncode == 0, result.stderr
-    template: Json = json.loads(result.stdout)
-    return template
-
-
 @pytest.fixture(scope="module")
 def template() -> Json:
     return translated()
@@ -140,14 +108,6 @@ def test_the_bucket_holds_equal_code_at_the_same_address_whoever_deploys() -> No
 def api(template: Json) -> Json:
     properties: Json = template["Resources"]["Api"]["Properties"]
     return properties
-
-
-def of_type(template: Json, kind: str) -> dict[str, Json]:
-    """The properties of the resources of a type, by name."""
-    resources = template["Resources"].items()
-    return {
-        name: resource["Properties"] for name, resource in resources if resource["Type"] == kind
-    }
 
 
 NO_VALUE = {"Ref": "AWS::NoValue"}
@@ -240,7 +200,7 @@ def test_every_request_passes_the_authorizer_which_is_cached_for_a_minute(api: J
     (scheme,) = body["components"]["securitySchemes"].values()
     authorizer = scheme["x-amazon-apigateway-authorizer"]
     assert authorizer.pop("authorizerUri")["Fn::Sub"][1] == {
-        "__FunctionArn__": {"Ref": "AuthorizeFunctionAliaslive"}
+        "__FunctionArn__": {"Fn::Sub": "${AuthorizeFunction.Arn}:live"}
     }
     assert authorizer == {
         "type": "request",
@@ -248,6 +208,15 @@ def test_every_request_passes_the_authorizer_which_is_cached_for_a_minute(api: J
         "authorizerResultTtlInSeconds": 60,
     }
     assert body["paths"][PATH]["get"]["security"] == [{"ApiKeyAuthorizer": []}]
+
+
+def test_the_api_waits_for_the_alias_that_its_authorizer_names_in_a_text(template: Json) -> None:
+    assert template["Resources"]["AuthorizeFunctionAliaslive"]["Properties"]["Name"] == "live"
+    assert "AuthorizeFunctionAliaslive" in template["Resources"]["Api"]["DependsOn"]
+
+
+def test_sam_local_start_api_finds_the_route_and_its_authorizer() -> None:
+    assert local_routes() == [["GET", PATH, "ListConversationsFunction", "AuthorizeFunction"]]
 
 
 def test_only_this_api_may_invoke_the_functions(template: Json) -> None:
