@@ -18,7 +18,11 @@ from samtranslator.translator.transform import transform
 from samtranslator.yaml_helper import yaml_parse
 
 template = yaml_parse(sys.stdin.read())
-template["Globals"]["Function"]["CodeUri"] = "s3://bucket/code"  # what `sam package` puts there
+# What `sam package` puts there.
+template["Globals"]["Function"]["CodeUri"] = "s3://bucket/code"
+template["Resources"]["CheckVersionFunction"]["Properties"]["Code"] = {
+    "S3Bucket": "bucket", "S3Key": "check"
+}
 json.dump(transform(template, dict(one.split("=") for one in sys.argv[1:]), None), sys.stdout)
 """
 _LOCAL_ROUTES = """

@@ -21,12 +21,15 @@ from tests.support.sam import ROOT, SOURCE, Json, local_routes, of_type, transla
 CHECKOV = ROOT / os.environ.get("CHECKOV_VENV", ".venv-checkov") / "bin" / "checkov"
 # What checkov finds, and why it stays. A finding that is not named fails, as does a stale name.
 EXPLAINED = {
-    # The functions are called synchronously, so failed events need no queue.
-    "CKV_AWS_116": {"AuthorizeFunction", "ListConversationsFunction"},
+    # API Gateway waits for the functions' answers, and CodeDeploy for the hook's status: no failed
+    # event is lost, so none needs a queue.
+    "CKV_AWS_116": {"AuthorizeFunction", "CheckVersionFunction", "ListConversationsFunction"},
+    # CodeDeploy runs the hook twice in a deployment.
+    "CKV_AWS_115": {"CheckVersionFunction"},
     # They reach DynamoDB by IAM and TLS. A VPC would cost start-up, and a gateway endpoint to run.
-    "CKV_AWS_117": {"AuthorizeFunction", "ListConversationsFunction"},
+    "CKV_AWS_117": {"AuthorizeFunction", "CheckVersionFunction", "ListConversationsFunction"},
     # Names of tables and levels are no secrets.
-    "CKV_AWS_173": {"AuthorizeFunction", "ListConversationsFunction"},
+    "CKV_AWS_173": {"AuthorizeFunction", "CheckVersionFunction", "ListConversationsFunction"},
     # With EncryptionKeyArn they are, asserted below; the default is DynamoDB's own key.
     "CKV_AWS_119": {"ApiKeysTable", "ConversationsTable"},
     # API Gateway's traces hold client addresses and whole URLs.
@@ -34,7 +37,10 @@ EXPLAINED = {
     # A cache would answer one caller with another's list, or cost a partition each.
     "CKV_AWS_120": {"ApiStage"},
     # The logs hold neither keys nor conversations, and CloudWatch encrypts them by its own key.
-    "CKV_AWS_158": {"AccessLogGroup", "AuthorizeLogGroup", "ListConversationsLogGroup"},
+    "CKV_AWS_158": {
+        *("AccessLogGroup", "AuthorizeLogGroup", "CheckVersionLogGroup"),
+        "ListConversationsLogGroup",
+    },
     # No Java, so no Log4j.
     "CKV_AWS_192": {"WebAcl"},
     # The messages hold an alarm's name; CloudWatch cannot publish through the key that SNS owns.
@@ -83,18 +89,6 @@ PHRASES = {
     500: "Internal Server Error",
     503: "Service Unavailable",
 }
-
-
-@pytest.fixture(scope="module")
-def template() -> Json:
-    return translated()
-
-
-@pytest.fixture(scope="module")
-def deployed() -> Json:
-    """As `sam deploy` deploys it, with the parameters of samconfig.toml."""
-    config = tomllib.loads((ROOT / "samconfig.toml").read_text(encoding="utf-8"))
-    return translated(*config["default"]["deploy"]["parameters"]["parameter_overrides"].split())
 
 
 def test_the_bucket_holds_equal_code_at_the_same_address_whoever_deploys() -> None:
@@ -316,7 +310,8 @@ def test_a_function_is_configured_as_designed(
 
 
 def test_there_are_no_other_functions_and_the_defaults_are_those_of_aws(template: Json) -> None:
-    assert len(of_type(template, "AWS::Lambda::Function")) == 2
+    functions = {"AuthorizeFunction", "CheckVersionFunction", "ListConversationsFunction"}
+    assert set(of_type(template, "AWS::Lambda::Function")) == functions
     parameters = template["Parameters"]
     assert parameters["ArchitectureAsBuilt"]["Default"] == "arm64"
     assert parameters["ArchitectureAsBuilt"]["AllowedValues"] == ["arm64", "x86_64"]
@@ -394,7 +389,8 @@ def statements(node: Any) -> Iterator[Json]:
 
 def test_no_policy_has_a_wildcard_action_and_only_tracing_has_no_resource(deployed: Json) -> None:
     found = list(statements(deployed))
-    assert len(found) == 2 * 5 + 2  # of the functions' roles, of API Gateway's and of CodeDeploy's
+    # Of the functions' roles, of the hook's, of API Gateway's and of CodeDeploy's.
+    assert len(found) == 2 * 5 + 4 + 2
     for statement in found:
         actions = statement["Action"]
         assert "*" not in json.dumps(actions)
@@ -403,7 +399,7 @@ def test_no_policy_has_a_wildcard_action_and_only_tracing_has_no_resource(deploy
 
 
 def test_no_other_resource_grants_anything(template: Json, deployed: Json) -> None:
-    roles = {"ListConversationsRole", "AuthorizeRole", "ApiGatewayRole"}
+    roles = {"ListConversationsRole", "AuthorizeRole", "CheckVersionRole", "ApiGatewayRole"}
     for version, expected in ((template, roles), (deployed, roles | {"CodeDeployServiceRole"})):
         iam = {name for name, resource in version["Resources"].items() if "IAM" in resource["Type"]}
         assert iam == expected
@@ -416,7 +412,8 @@ def test_no_other_resource_grants_anything(template: Json, deployed: Json) -> No
 
 def test_all_log_groups_keep_their_logs_for_the_days_asked_for(template: Json) -> None:
     groups = of_type(template, "AWS::Logs::LogGroup")
-    assert set(groups) == {"ListConversationsLogGroup", "AuthorizeLogGroup", "AccessLogGroup"}
+    functions = {f"{name}LogGroup" for name in ("ListConversations", "Authorize", "CheckVersion")}
+    assert set(groups) == functions | {"AccessLogGroup"}
     for group in groups.values():
         assert group["RetentionInDays"] == {"Ref": "LogRetentionDays"}
     assert template["Parameters"]["LogRetentionDays"]["Default"] == 30
@@ -635,7 +632,9 @@ def test_the_functions_are_traced_and_the_api_whose_traces_hold_urls_is_not(temp
     (stage,) = of_type(template, "AWS::ApiGateway::Stage").values()
     assert stage["TracingEnabled"] is False
     assert "xray" not in stage["AccessLogSetting"]["Format"].lower()
-    for function in of_type(template, "AWS::Lambda::Function").values():
+    functions = of_type(template, "AWS::Lambda::Function")
+    assert "TracingConfig" not in functions.pop("CheckVersionFunction")
+    for function in functions.values():
         assert function["TracingConfig"] == {"Mode": "Active"}
 
 
@@ -717,26 +716,6 @@ def test_a_changed_parameter_makes_a_new_version(template: Json) -> None:
     for version in of_type(template, "AWS::Lambda::Version").values():
         for name in ("LogLevel", "ArchitectureAsBuilt", "SnapStart", "DynamoDBEndpoint"):
             assert f"${{{name}}}" in version["Description"]["Fn::Sub"]
-
-
-def test_a_deployment_is_a_canary_that_alarms_roll_back(deployed: Json) -> None:
-    groups = of_type(deployed, "AWS::CodeDeploy::DeploymentGroup")
-    assert set(groups) == {
-        "ListConversationsFunctionDeploymentGroup",
-        "AuthorizeFunctionDeploymentGroup",
-    }
-    for name, group in groups.items():
-        configuration = group["DeploymentConfigName"]["Fn::Sub"][1]
-        assert configuration == {"ConfigName": "Canary10Percent5Minutes"}
-        assert "DEPLOYMENT_STOP_ON_ALARM" in group["AutoRollbackConfiguration"]["Events"]
-        alarms = {alarm["Name"]["Ref"] for alarm in group["AlarmConfiguration"]["Alarms"]}
-        assert alarms == {
-            *("ListConversationsVersionAlarm", "AuthorizeVersionAlarm"),
-            *("InternalErrorsAlarm", "StoreErrorsAlarm"),
-        }
-        alias = deployed["Resources"][name.replace("DeploymentGroup", "Aliaslive")]
-        update = alias["UpdatePolicy"]["CodeDeployLambdaAliasUpdate"]
-        assert update["DeploymentGroupName"] == {"Ref": name}
 
 
 ALARMS = {  # namespace, metric, and the most of it that is no reason to wake someone
