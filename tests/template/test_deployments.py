@@ -2,6 +2,8 @@
 
 import re
 
+from botocore.loaders import Loader
+
 from check.check_version import CALLER
 from tests.support.sam import ROOT, Json, of_type
 
@@ -24,6 +26,20 @@ def test_a_deployment_is_a_canary_that_alarms_roll_back(deployed: Json) -> None:
         alias = deployed["Resources"][name.replace("DeploymentGroup", "Aliaslive")]
         update = alias["UpdatePolicy"]["CodeDeployLambdaAliasUpdate"]
         assert update["DeploymentGroupName"] == {"Ref": name}
+
+
+def test_a_deployment_that_fails_or_is_rolled_back_tells_the_people_of_the_alarms(
+    deployed: Json,
+) -> None:
+    for group in of_type(deployed, "AWS::CodeDeploy::DeploymentGroup").values():
+        (trigger,) = group["TriggerConfigurations"]
+        assert set(trigger["TriggerEvents"]) == {"DeploymentFailure", "DeploymentRollback"}
+        assert trigger["TriggerTargetArn"] == {"Ref": "AlarmTopic"}
+    shapes = Loader().load_service_model("codedeploy", "service-2")["shapes"]
+    assert set(trigger["TriggerEvents"]) <= set(shapes["TriggerEventType"]["enum"])
+    # It publishes as CodeDeploy's role; the policy "…Limited" lacks sns:Publish.
+    (policy,) = of_type(deployed, "AWS::IAM::Role")["CodeDeployServiceRole"]["ManagedPolicyArns"]
+    assert policy.endswith(":policy/service-role/AWSCodeDeployRoleForLambda")
 
 
 def test_both_functions_are_tried_before_a_canary_and_only_then(
