@@ -722,6 +722,8 @@ def test_a_changed_parameter_makes_a_new_version(template: Json) -> None:
 
 ALARMS = {  # namespace, metric, and the most of it that is no reason to wake someone
     "GatewayErrorsAlarm": ("AWS/ApiGateway", "5XXError", 0.01),
+    "PersistentErrorsAlarm": ("AWS/ApiGateway", "5XXError", 0.002),
+    "RefusedRequestsAlarm": ("AWS/ApiGateway", "4XXError", 0.5),
     "GatewayLatencyAlarm": ("AWS/ApiGateway", "Latency", 5000),
     "ListConversationsErrorsAlarm": ("AWS/Lambda", "Errors", 0),
     "AuthorizeErrorsAlarm": ("AWS/Lambda", "Errors", 0),
@@ -739,18 +741,46 @@ ALARMS = {  # namespace, metric, and the most of it that is no reason to wake so
 VERSION_ALARMS = {"ListConversationsVersionAlarm", "AuthorizeVersionAlarm"}
 
 
+def watched(alarm: Json) -> list[Json]:
+    """Namespace, name and dimensions of the metrics that an alarm reads."""
+    return [
+        part["MetricStat"]["Metric"] for part in alarm.get("Metrics", ()) if "MetricStat" in part
+    ] or [alarm]
+
+
 def test_the_alarms_tell_people_and_are_quiet_without_requests(template: Json) -> None:
     alarms = of_type(template, "AWS::CloudWatch::Alarm")
     assert set(alarms) == {*ALARMS, *VERSION_ALARMS}
     people = [{"Ref": "AlarmTopic"}]
     for name, (namespace, metric, threshold) in ALARMS.items():
         alarm = alarms[name]
-        assert (alarm["Namespace"], alarm["MetricName"]) == (namespace, metric)
+        for read in watched(alarm):
+            assert (read["Namespace"], read["MetricName"]) == (namespace, metric)
         assert alarm["Threshold"] == threshold
         assert alarm["AlarmActions"] == alarm["OKActions"] == people
     for alarm in alarms.values():
         assert alarm["TreatMissingData"] == "notBreaching"
         assert alarm["ComparisonOperator"] == "GreaterThanThreshold"
+
+
+def test_a_slow_burn_of_errors_is_seen_in_hours(template: Json) -> None:
+    alarm = of_type(template, "AWS::CloudWatch::Alarm")["PersistentErrorsAlarm"]
+    periods = (alarm["Period"], alarm["EvaluationPeriods"], alarm["DatapointsToAlarm"])
+    assert periods == (3600, 6, 3)
+    assert alarm["Statistic"] == "Average"  # of 0 and 1: the share
+
+
+def test_refused_requests_are_a_share_that_few_requests_do_not_count_in(template: Json) -> None:
+    alarm = of_type(template, "AWS::CloudWatch::Alarm")["RefusedRequestsAlarm"]
+    assert (alarm["EvaluationPeriods"], alarm["DatapointsToAlarm"]) == (15, 10)
+    share, refused, requests = alarm["Metrics"]
+    assert share == {"Id": "share", "Expression": "IF(requests >= 20, refused, 0)"}
+    for query, name, statistic in (
+        (refused, "refused", "Average"),
+        (requests, "requests", "SampleCount"),
+    ):
+        assert (query["Id"], query["ReturnData"]) == (name, False)
+        assert (query["MetricStat"]["Stat"], query["MetricStat"]["Period"]) == (statistic, 60)
 
 
 def test_the_metrics_of_the_alarms_are_those_that_the_code_writes(template: Json) -> None:
@@ -822,9 +852,10 @@ def test_every_metric_of_the_dashboard_and_the_alarms_is_one_that_its_service_pu
         assert frozenset(dimensions) in PUBLISHED[namespace, name], (name, dimensions)
     assert {(namespace, name) for namespace, name, _ in shown} == set(PUBLISHED)
     tables = {json.dumps(CONVERSATIONS), json.dumps(API_KEYS)}
-    for alarm in of_type(template, "AWS::CloudWatch::Alarm").values():
-        by_name = {dimension["Name"]: dimension["Value"] for dimension in alarm["Dimensions"]}
-        assert frozenset(by_name) in PUBLISHED[alarm["Namespace"], alarm["MetricName"]]
+    alarms = of_type(template, "AWS::CloudWatch::Alarm").values()
+    for metric in [metric for alarm in alarms for metric in watched(alarm)]:
+        by_name = {dimension["Name"]: dimension["Value"] for dimension in metric["Dimensions"]}
+        assert frozenset(by_name) in PUBLISHED[metric["Namespace"], metric["MetricName"]]
         assert by_name.get("ApiName") in (None, {"Ref": "AWS::StackName"})
         assert by_name.get("Stage") in (None, {"Ref": "StageName"})
         assert by_name.get("GlobalSecondaryIndexName") in (None, "by-updated")
