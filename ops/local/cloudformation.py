@@ -95,8 +95,6 @@ class _Resolver:
 
     def _intrinsic(self, name: str, argument: Any) -> Any:
         match name:
-            case "Ref" if argument.endswith(".Alias"):  # SAM's: of a function's live version
-                return function_arn(argument.removesuffix(".Alias"))
             case "Ref":
                 return self._values.get(argument, argument)
             case "Fn::GetAtt":

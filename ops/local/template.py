@@ -160,7 +160,7 @@ def _api(properties: Mapping[str, Any], routes: Mapping[tuple[str, str], str]) -
     return Api(
         stage=properties["StageName"],
         authorizer=Authorizer(
-            function=authorizer["FunctionArn"].rpartition(":")[2],
+            function=authorizer["FunctionArn"].split(":")[6],
             headers=tuple(authorizer["Identity"]["Headers"]),
         ),
         gateway_responses={

@@ -16,30 +16,20 @@ from botocore.loaders import Loader
 from cfnlint.api import ManualArgs, lint  # type: ignore[import-untyped]  # it ships no types
 
 from storage.items import Item
+from tests.support.sam import ROOT, SOURCE, Json, local_routes, of_type, translated
 
-Json = dict[str, Any]
-
-ROOT = Path(__file__).parents[2]
-SAM_PYTHON = ROOT / os.environ.get("SAM_VENV", ".venv-sam") / "bin" / "python"
 CHECKOV = ROOT / os.environ.get("CHECKOV_VENV", ".venv-checkov") / "bin" / "checkov"
-# aws-sam-translator pins an older pydantic than the one that ships: it lives with the SAM CLI.
-TRANSLATE = """
-import json, sys
-from samtranslator.translator.transform import transform
-from samtranslator.yaml_helper import yaml_parse
-
-template = yaml_parse(sys.stdin.read())
-template["Globals"]["Function"]["CodeUri"] = "s3://bucket/code"  # what `sam package` puts there
-json.dump(transform(template, dict(one.split("=") for one in sys.argv[1:]), None), sys.stdout)
-"""
 # What checkov finds, and why it stays. A finding that is not named fails, as does a stale name.
 EXPLAINED = {
-    # The functions are called synchronously, so failed events need no queue.
-    "CKV_AWS_116": {"AuthorizeFunction", "ListConversationsFunction"},
+    # API Gateway waits for the functions' answers, and CodeDeploy for the hook's status: no failed
+    # event is lost, so none needs a queue.
+    "CKV_AWS_116": {"AuthorizeFunction", "CheckVersionFunction", "ListConversationsFunction"},
+    # CodeDeploy runs the hook twice in a deployment.
+    "CKV_AWS_115": {"CheckVersionFunction"},
     # They reach DynamoDB by IAM and TLS. A VPC would cost start-up, and a gateway endpoint to run.
-    "CKV_AWS_117": {"AuthorizeFunction", "ListConversationsFunction"},
+    "CKV_AWS_117": {"AuthorizeFunction", "CheckVersionFunction", "ListConversationsFunction"},
     # Names of tables and levels are no secrets.
-    "CKV_AWS_173": {"AuthorizeFunction", "ListConversationsFunction"},
+    "CKV_AWS_173": {"AuthorizeFunction", "CheckVersionFunction", "ListConversationsFunction"},
     # With EncryptionKeyArn they are, asserted below; the default is DynamoDB's own key.
     "CKV_AWS_119": {"ApiKeysTable", "ConversationsTable"},
     # API Gateway's traces hold client addresses and whole URLs.
@@ -47,7 +37,10 @@ EXPLAINED = {
     # A cache would answer one caller with another's list, or cost a partition each.
     "CKV_AWS_120": {"ApiStage"},
     # The logs hold neither keys nor conversations, and CloudWatch encrypts them by its own key.
-    "CKV_AWS_158": {"AccessLogGroup", "AuthorizeLogGroup", "ListConversationsLogGroup"},
+    "CKV_AWS_158": {
+        *("AccessLogGroup", "AuthorizeLogGroup", "CheckVersionLogGroup"),
+        "ListConversationsLogGroup",
+    },
     # No Java, so no Log4j.
     "CKV_AWS_192": {"WebAcl"},
     # The messages hold an alarm's name; CloudWatch cannot publish through the key that SNS owns.
@@ -98,37 +91,6 @@ PHRASES = {
 }
 
 
-SOURCE = (ROOT / "template.yaml").read_text(encoding="utf-8")
-
-
-def translated(*parameters: str, source: str = SOURCE) -> Json:
-    """The template as SAM hands it to CloudFormation, with parameters as `NAME=VALUE`."""
-    assert SAM_PYTHON.exists(), f"{SAM_PYTHON} is missing: run `make test`, which installs it"
-    result = subprocess.run(
-        [SAM_PYTHON, "-c", TRANSLATE, *parameters],
-        input=source,
-        env={"AWS_DEFAULT_REGION": "us-east-1"},
-        capture_output=True,
-        check=False,
-        text=True,
-    )
-    assert result.returncode == 0, result.stderr
-    template: Json = json.loads(result.stdout)
-    return template
-
-
-@pytest.fixture(scope="module")
-def template() -> Json:
-    return translated()
-
-
-@pytest.fixture(scope="module")
-def deployed() -> Json:
-    """As `sam deploy` deploys it, with the parameters of samconfig.toml."""
-    config = tomllib.loads((ROOT / "samconfig.toml").read_text(encoding="utf-8"))
-    return translated(*config["default"]["deploy"]["parameters"]["parameter_overrides"].split())
-
-
 def test_the_bucket_holds_equal_code_at_the_same_address_whoever_deploys() -> None:
     config = tomllib.loads((ROOT / "samconfig.toml").read_text(encoding="utf-8"))
     deploy = config["default"]["deploy"]["parameters"]
@@ -140,14 +102,6 @@ def test_the_bucket_holds_equal_code_at_the_same_address_whoever_deploys() -> No
 def api(template: Json) -> Json:
     properties: Json = template["Resources"]["Api"]["Properties"]
     return properties
-
-
-def of_type(template: Json, kind: str) -> dict[str, Json]:
-    """The properties of the resources of a type, by name."""
-    resources = template["Resources"].items()
-    return {
-        name: resource["Properties"] for name, resource in resources if resource["Type"] == kind
-    }
 
 
 NO_VALUE = {"Ref": "AWS::NoValue"}
@@ -169,7 +123,9 @@ def findings(template: Json) -> list[str]:
     both.
     """
     config = ManualArgs(regions=["us-east-1"], ignore_checks=["W3011"])
-    matches = lint(json.dumps(template), config=config)
+    hook = template["Resources"]["CheckVersionFunction"] | {"Metadata": {}}  # ignores E3004
+    resources = template["Resources"] | {"CheckVersionFunction": hook}
+    matches = lint(json.dumps(template | {"Resources": resources}), config=config)
     texts = [f"{match.rule.id} {match.message}" for match in matches]
     used_up = re.compile(r"W2001 Parameter (\w+) not used\.")
     return [
@@ -240,7 +196,7 @@ def test_every_request_passes_the_authorizer_which_is_cached_for_a_minute(api: J
     (scheme,) = body["components"]["securitySchemes"].values()
     authorizer = scheme["x-amazon-apigateway-authorizer"]
     assert authorizer.pop("authorizerUri")["Fn::Sub"][1] == {
-        "__FunctionArn__": {"Ref": "AuthorizeFunctionAliaslive"}
+        "__FunctionArn__": {"Fn::Sub": "${AuthorizeFunction.Arn}:live"}
     }
     assert authorizer == {
         "type": "request",
@@ -248,6 +204,15 @@ def test_every_request_passes_the_authorizer_which_is_cached_for_a_minute(api: J
         "authorizerResultTtlInSeconds": 60,
     }
     assert body["paths"][PATH]["get"]["security"] == [{"ApiKeyAuthorizer": []}]
+
+
+def test_the_api_waits_for_the_alias_that_its_authorizer_names_in_a_text(template: Json) -> None:
+    assert template["Resources"]["AuthorizeFunctionAliaslive"]["Properties"]["Name"] == "live"
+    assert "AuthorizeFunctionAliaslive" in template["Resources"]["Api"]["DependsOn"]
+
+
+def test_sam_local_start_api_finds_the_route_and_its_authorizer() -> None:
+    assert local_routes() == [["GET", PATH, "ListConversationsFunction", "AuthorizeFunction"]]
 
 
 def test_only_this_api_may_invoke_the_functions(template: Json) -> None:
@@ -347,7 +312,8 @@ def test_a_function_is_configured_as_designed(
 
 
 def test_there_are_no_other_functions_and_the_defaults_are_those_of_aws(template: Json) -> None:
-    assert len(of_type(template, "AWS::Lambda::Function")) == 2
+    functions = {"AuthorizeFunction", "CheckVersionFunction", "ListConversationsFunction"}
+    assert set(of_type(template, "AWS::Lambda::Function")) == functions
     parameters = template["Parameters"]
     assert parameters["ArchitectureAsBuilt"]["Default"] == "arm64"
     assert parameters["ArchitectureAsBuilt"]["AllowedValues"] == ["arm64", "x86_64"]
@@ -425,7 +391,8 @@ def statements(node: Any) -> Iterator[Json]:
 
 def test_no_policy_has_a_wildcard_action_and_only_tracing_has_no_resource(deployed: Json) -> None:
     found = list(statements(deployed))
-    assert len(found) == 2 * 5 + 2  # of the functions' roles, of API Gateway's and of CodeDeploy's
+    # Of the functions' roles, of the hook's, of API Gateway's and of CodeDeploy's.
+    assert len(found) == 2 * 5 + 4 + 2
     for statement in found:
         actions = statement["Action"]
         assert "*" not in json.dumps(actions)
@@ -434,7 +401,7 @@ def test_no_policy_has_a_wildcard_action_and_only_tracing_has_no_resource(deploy
 
 
 def test_no_other_resource_grants_anything(template: Json, deployed: Json) -> None:
-    roles = {"ListConversationsRole", "AuthorizeRole", "ApiGatewayRole"}
+    roles = {"ListConversationsRole", "AuthorizeRole", "CheckVersionRole", "ApiGatewayRole"}
     for version, expected in ((template, roles), (deployed, roles | {"CodeDeployServiceRole"})):
         iam = {name for name, resource in version["Resources"].items() if "IAM" in resource["Type"]}
         assert iam == expected
@@ -447,7 +414,8 @@ def test_no_other_resource_grants_anything(template: Json, deployed: Json) -> No
 
 def test_all_log_groups_keep_their_logs_for_the_days_asked_for(template: Json) -> None:
     groups = of_type(template, "AWS::Logs::LogGroup")
-    assert set(groups) == {"ListConversationsLogGroup", "AuthorizeLogGroup", "AccessLogGroup"}
+    functions = {f"{name}LogGroup" for name in ("ListConversations", "Authorize", "CheckVersion")}
+    assert set(groups) == functions | {"AccessLogGroup"}
     for group in groups.values():
         assert group["RetentionInDays"] == {"Ref": "LogRetentionDays"}
     assert template["Parameters"]["LogRetentionDays"]["Default"] == 30
@@ -672,7 +640,9 @@ def test_the_functions_are_traced_and_the_api_whose_traces_hold_urls_is_not(temp
     (stage,) = of_type(template, "AWS::ApiGateway::Stage").values()
     assert stage["TracingEnabled"] is False
     assert "xray" not in stage["AccessLogSetting"]["Format"].lower()
-    for function in of_type(template, "AWS::Lambda::Function").values():
+    functions = of_type(template, "AWS::Lambda::Function")
+    assert "TracingConfig" not in functions.pop("CheckVersionFunction")
+    for function in functions.values():
         assert function["TracingConfig"] == {"Mode": "Active"}
 
 
@@ -756,28 +726,10 @@ def test_a_changed_parameter_makes_a_new_version(template: Json) -> None:
             assert f"${{{name}}}" in version["Description"]["Fn::Sub"]
 
 
-def test_a_deployment_is_a_canary_that_alarms_roll_back(deployed: Json) -> None:
-    groups = of_type(deployed, "AWS::CodeDeploy::DeploymentGroup")
-    assert set(groups) == {
-        "ListConversationsFunctionDeploymentGroup",
-        "AuthorizeFunctionDeploymentGroup",
-    }
-    for name, group in groups.items():
-        configuration = group["DeploymentConfigName"]["Fn::Sub"][1]
-        assert configuration == {"ConfigName": "Canary10Percent5Minutes"}
-        assert "DEPLOYMENT_STOP_ON_ALARM" in group["AutoRollbackConfiguration"]["Events"]
-        alarms = {alarm["Name"]["Ref"] for alarm in group["AlarmConfiguration"]["Alarms"]}
-        assert alarms == {
-            *("ListConversationsVersionAlarm", "AuthorizeVersionAlarm"),
-            *("InternalErrorsAlarm", "StoreErrorsAlarm"),
-        }
-        alias = deployed["Resources"][name.replace("DeploymentGroup", "Aliaslive")]
-        update = alias["UpdatePolicy"]["CodeDeployLambdaAliasUpdate"]
-        assert update["DeploymentGroupName"] == {"Ref": name}
-
-
 ALARMS = {  # namespace, metric, and the most of it that is no reason to wake someone
     "GatewayErrorsAlarm": ("AWS/ApiGateway", "5XXError", 0.01),
+    "PersistentErrorsAlarm": ("AWS/ApiGateway", "5XXError", 0.002),
+    "RefusedRequestsAlarm": ("AWS/ApiGateway", "4XXError", 0.5),
     "GatewayLatencyAlarm": ("AWS/ApiGateway", "Latency", 5000),
     "ListConversationsErrorsAlarm": ("AWS/Lambda", "Errors", 0),
     "AuthorizeErrorsAlarm": ("AWS/Lambda", "Errors", 0),
@@ -795,18 +747,46 @@ ALARMS = {  # namespace, metric, and the most of it that is no reason to wake so
 VERSION_ALARMS = {"ListConversationsVersionAlarm", "AuthorizeVersionAlarm"}
 
 
+def watched(alarm: Json) -> list[Json]:
+    """Namespace, name and dimensions of the metrics that an alarm reads."""
+    return [
+        part["MetricStat"]["Metric"] for part in alarm.get("Metrics", ()) if "MetricStat" in part
+    ] or [alarm]
+
+
 def test_the_alarms_tell_people_and_are_quiet_without_requests(template: Json) -> None:
     alarms = of_type(template, "AWS::CloudWatch::Alarm")
     assert set(alarms) == {*ALARMS, *VERSION_ALARMS}
     people = [{"Ref": "AlarmTopic"}]
     for name, (namespace, metric, threshold) in ALARMS.items():
         alarm = alarms[name]
-        assert (alarm["Namespace"], alarm["MetricName"]) == (namespace, metric)
+        for read in watched(alarm):
+            assert (read["Namespace"], read["MetricName"]) == (namespace, metric)
         assert alarm["Threshold"] == threshold
         assert alarm["AlarmActions"] == alarm["OKActions"] == people
     for alarm in alarms.values():
         assert alarm["TreatMissingData"] == "notBreaching"
         assert alarm["ComparisonOperator"] == "GreaterThanThreshold"
+
+
+def test_a_slow_burn_of_errors_is_seen_in_hours(template: Json) -> None:
+    alarm = of_type(template, "AWS::CloudWatch::Alarm")["PersistentErrorsAlarm"]
+    periods = (alarm["Period"], alarm["EvaluationPeriods"], alarm["DatapointsToAlarm"])
+    assert periods == (3600, 6, 3)
+    assert alarm["Statistic"] == "Average"  # of 0 and 1: the share
+
+
+def test_refused_requests_are_a_share_that_few_requests_do_not_count_in(template: Json) -> None:
+    alarm = of_type(template, "AWS::CloudWatch::Alarm")["RefusedRequestsAlarm"]
+    assert (alarm["EvaluationPeriods"], alarm["DatapointsToAlarm"]) == (15, 10)
+    share, refused, requests = alarm["Metrics"]
+    assert share == {"Id": "share", "Expression": "IF(requests >= 20, refused, 0)"}
+    for query, name, statistic in (
+        (refused, "refused", "Average"),
+        (requests, "requests", "SampleCount"),
+    ):
+        assert (query["Id"], query["ReturnData"]) == (name, False)
+        assert (query["MetricStat"]["Stat"], query["MetricStat"]["Period"]) == (statistic, 60)
 
 
 def test_the_metrics_of_the_alarms_are_those_that_the_code_writes(template: Json) -> None:
@@ -878,9 +858,10 @@ def test_every_metric_of_the_dashboard_and_the_alarms_is_one_that_its_service_pu
         assert frozenset(dimensions) in PUBLISHED[namespace, name], (name, dimensions)
     assert {(namespace, name) for namespace, name, _ in shown} == set(PUBLISHED)
     tables = {json.dumps(CONVERSATIONS), json.dumps(API_KEYS)}
-    for alarm in of_type(template, "AWS::CloudWatch::Alarm").values():
-        by_name = {dimension["Name"]: dimension["Value"] for dimension in alarm["Dimensions"]}
-        assert frozenset(by_name) in PUBLISHED[alarm["Namespace"], alarm["MetricName"]]
+    alarms = of_type(template, "AWS::CloudWatch::Alarm").values()
+    for metric in [metric for alarm in alarms for metric in watched(alarm)]:
+        by_name = {dimension["Name"]: dimension["Value"] for dimension in metric["Dimensions"]}
+        assert frozenset(by_name) in PUBLISHED[metric["Namespace"], metric["MetricName"]]
         assert by_name.get("ApiName") in (None, {"Ref": "AWS::StackName"})
         assert by_name.get("Stage") in (None, {"Ref": "StageName"})
         assert by_name.get("GlobalSecondaryIndexName") in (None, "by-updated")

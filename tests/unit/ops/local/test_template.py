@@ -77,7 +77,7 @@ def test_globals_and_intrinsic_functions_are_resolved_at_the_defaults(tmp_path: 
 
 
 def test_an_alias_stands_for_its_function(tmp_path: Path) -> None:
-    aliased = SMALL.replace("!GetAtt Authorize.Arn", "!Ref Authorize.Alias")
+    aliased = SMALL.replace("!GetAtt Authorize.Arn", '!Sub "${Authorize.Arn}:live"')
     assert small(tmp_path, aliased).api.authorizer.function == "Authorize"
 
 
