@@ -12,9 +12,8 @@ import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
-from threading import Thread
 from typing import Any
 from uuid import UUID
 
@@ -25,6 +24,7 @@ import yaml
 
 from domain.api_key import generate
 from ops.local.demo import DOCUMENTED, USER
+from ops.local.ports import HttpServer
 from ops.package.build import ARCHITECTURE
 from tests.support.api import DECODE, Answer, assert_problem, conversation
 from tests.support.emulators import BIN, CREDENTIALS, ROOT, ministack
@@ -432,12 +432,8 @@ def codedeploy() -> Iterator[tuple[str, list[dict[str, str]]]]:
         def log_message(self, *_: object) -> None:
             pass
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Api) as server:
-        thread = Thread(target=server.serve_forever)
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_port}", received
-        server.shutdown()
-        thread.join()
+    with HttpServer(Api) as server:
+        yield f"http://127.0.0.1:{server.port}", received
 
 
 @pytest.mark.parametrize(
