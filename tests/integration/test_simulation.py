@@ -246,7 +246,7 @@ class Simulation(RuleBasedStateMachine):
     def fault(self, calls: int, fault: str) -> None:
         self.store.later(calls, fault)
 
-    @rule(seconds=st.sampled_from([1, 10, 30, 61, 600, 91 * DAY // 1000]))
+    @rule(seconds=st.sampled_from([1, 10, 30, 61, 600, 70 * DAY // 1000, 91 * DAY // 1000]))
     def wait(self, seconds: int) -> None:
         self.store.clock += 1000 * seconds
         self.store.expire()
@@ -548,9 +548,11 @@ class Simulation(RuleBasedStateMachine):
     def over_http(self, request: httpx.Request) -> httpx.Response:
         """What a sync client's request brings; each page is as small as the server may make it."""
         client, store = self.syncing, self.store
-        if self.random.random() < 0.03:  # the client pauses, often in the middle of a round
-            store.clock += self.random.choice([1, 20, 40, 88]) * DAY
+        if self.random.random() < 0.1:  # the client pauses, often in the middle of a round
+            self.someone_writes(client)
+            store.clock += self.random.choice([MINUTE, 5 * MINUTE, DAY, 20 * DAY, 60 * DAY])
             store.expire()
+            self.someone_writes(client)
         parameters = dict(request.url.params) | {"limit": str(self.random.randrange(1, 4))}
         begins, began = client.walk is None, store.clock
         if "cursor" not in parameters:
@@ -571,6 +573,11 @@ class Simulation(RuleBasedStateMachine):
             client.walk = None
         headers = {n: v for n, v in answer.headers.items() if n != "content-encoding"}
         return httpx.Response(answer.status, headers=headers, content=answer.body)
+
+    def someone_writes(self, client: Copy) -> None:
+        kind = self.random.choice(["write", "delete"])
+        change = Change(kind, self.random.choice(IDS), self.random.choice([0, -10 * MINUTE]))
+        self.perform((client.user, client.workspace), change)
 
     def is_on_time(self, client: Copy, answer: Answer, asked: int) -> None:
         """A copy is refused when it is no longer good, and as long as it is promised, never."""
