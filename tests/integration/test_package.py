@@ -133,7 +133,7 @@ def test_it_holds_nothing_that_no_call_needs(package: Path) -> None:
     assert not [name for name in names if re.search(unneeded, name)]
     services = {path.name for path in (package / "botocore" / "data").iterdir() if path.is_dir()}
     assert services == {"dynamodb"}
-    assert sum(path.stat().st_size for path in package.rglob("*") if path.is_file()) < 20e6
+    assert sum(path.stat().st_size for path in package.rglob("*") if path.is_file()) < 16e6
 
 
 def test_third_party_code_ships_as_published(python: str, package: Path) -> None:
