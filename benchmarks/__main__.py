@@ -9,7 +9,7 @@ import re
 from dataclasses import asdict
 from typing import Any
 
-from benchmarks import corpus, measure, plot, prices, report, stacks
+from benchmarks import corpus, instructions, measure, plot, prices, report, stacks
 from benchmarks.figures import Measured, figures
 from benchmarks.store import Store, to_json
 from domain.api_key import hash_of
@@ -30,15 +30,16 @@ def main() -> None:
     stacks.prepare()
     node = (stacks.NODE,) if stacks.has_node() else ()
     peers = (stacks.OURS, stacks.TUTORIAL, stacks.FASTAPI, *node)
-    others = (stacks.LEAN_TUTORIAL, stacks.EAGER, stacks.AUTHORIZER)
+    others = (stacks.LEAN_TUTORIAL, stacks.PLAIN, stacks.AUTHORIZER)
     store = Store()
     store.items["keys"] = to_json({"ConsumedCapacity": {"CapacityUnits": 0.5}, "Item": KEY})
     cold = measure.cold(store, (*peers, *others, stacks.BARE))
     warm, tables = measure.warm(store, (*peers, stacks.BARE, stacks.PARSE), measure.CASES)
     growing = (stacks.OURS, stacks.TUTORIAL, *node)
     growth, growth_tables = measure.warm(store, growing, measure.GROWTH)
+    imports = instructions.of_imports()
     size = sum(file.stat().st_size for file in stacks.ARTIFACT.rglob("*") if file.is_file())
-    write(Measured(cold, warm, growth, tables, growth_tables, size / 1e6))
+    write(Measured(cold, warm, growth, tables, growth_tables, imports, size / 1e6))
 
 
 def write(run: Measured) -> None:
@@ -52,6 +53,7 @@ def write(run: Measured) -> None:
         "warm": _summaries(run.warm),
         "cold": {name: one.summary() for name, one in run.cold.items()},
         "growth": _summaries(run.growth),
+        "instructions": run.instructions,
         "costs": {
             case: {stack: asdict(cost) for stack, cost in by_stack.items()}
             for case, by_stack in costs.items()

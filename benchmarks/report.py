@@ -12,19 +12,26 @@ from benchmarks.figures import TARGETS, Measured, paired
 from benchmarks.measure import CASES, CLIENTS, GROWTH, Results, Samples, name_of
 from benchmarks.store import to_json
 
+_NO_VALGRIND = (
+    "The two figures of instructions were not measured, because valgrind is not installed. "
+    "On Debian and Ubuntu: `apt install valgrind`."
+)
+
 
 def markdown(run: Measured, found: Mapping[str, float | None]) -> str:
     """All tables, those below the figures folded."""
     goals = _table(
         ["figure", "measured", "limit", "aim"],
         (
-            [text, "—" if found[name] is None else f"{found[name]:g}", f"{least:g}", f"{aim:g}"]
+            [text, _figure(found[name]), f"{least:g}", f"{aim:g}"]
             for name, (text, least, aim) in TARGETS.items()
         ),
     )
+    notes = [] if run.instructions else [_NO_VALGRIND]
     folded = "<details>\n<summary>Milliseconds, memory, growth, prices, text</summary>"
-    detailed = (_cold(run.cold), _warm(run.warm), _growth(run), *_prices(run), _texts())
-    return "\n\n".join((goals, folded, *detailed, "</details>"))
+    detailed = (_cold(run.cold), *_instructions(run), _warm(run.warm), _growth(run))
+    tables = (*detailed, *_prices(run), _texts())
+    return "\n\n".join((goals, *notes, folded, *tables, "</details>"))
 
 
 def _cold(cold: Mapping[str, Samples]) -> str:
@@ -39,6 +46,17 @@ def _cold(cold: Mapping[str, Samples]) -> str:
 
     head = ["cold: start to first answer", "CPU ms / wall ms", "Node's CPU ÷ this", "Node's wall ÷"]
     return _table([*head, "peak MB"], (row(*named) for named in cold.items()))
+
+
+def _instructions(run: Measured) -> list[str]:
+    if not run.instructions:
+        return []
+    rows = ([name, f"{count:.0f}"] for name, count in run.instructions.items())
+    return [_table(["import, counted by callgrind", "million instructions"], rows)]
+
+
+def _figure(value: float | None) -> str:
+    return "not measured" if value is None else f"{value:g}"
 
 
 def _warm(warm: Results) -> str:

@@ -39,12 +39,11 @@ class Stack:
     def start(self, store: str) -> Process:
         """Its process, with the DynamoDB at this address."""
         return Process(
-            self.command, {**_LAMBDA, **self.environment, "AWS_ENDPOINT_URL_DYNAMODB": store}
+            self.command, {**LAMBDA, **self.environment, "AWS_ENDPOINT_URL_DYNAMODB": store}
         )
 
 
-# What Lambda and the templates set.
-_LAMBDA = {
+LAMBDA = {
     "AWS_ACCESS_KEY_ID": "test",
     "AWS_DEFAULT_REGION": "us-east-1",
     "AWS_EXECUTION_ENV": "AWS_Lambda_python3.13",
@@ -64,6 +63,7 @@ _LAMBDA = {
     "PYTHONDONTWRITEBYTECODE": "1",  # a function's folder is read-only
     "TZ": ":UTC",
 }
+"""The environment that Lambda and the templates set."""
 RUNTIME = BUILD / "runtime"
 # What Lambda's Python brings, compiled.
 _OF_THE_RUNTIME = ("boto3", "botocore", "s3transfer", "jmespath", "dateutil", "six.py", "urllib3")
@@ -74,19 +74,13 @@ def _python(name: str, handler: str, folder: Path, layout: str, **environment: s
     return Stack(name, command, layout, {"PYTHONPATH": str(folder), **environment})
 
 
-def _ours(name: str, folder: Path) -> Stack:
+def _ours(name: str, layout: str) -> Stack:
     handler = "handlers.list_conversations.handler"
-    return _python(name, handler, folder, "documents", CONVERSATIONS_TABLE="documents")
+    return _python(name, handler, ARTIFACT, layout, CONVERSATIONS_TABLE=layout)
 
 
-OURS = _ours("this endpoint", ARTIFACT)
-_EAGER_ARTIFACT = BUILD / "artifact-eager"
-_BUILD_EAGER = """
-import pathlib, sys
-from ops.package.build import build
-build(sys.argv[1], pathlib.Path(sys.argv[2]), lazy={})
-"""
-EAGER = _ours("this endpoint, Powertools as published", _EAGER_ARTIFACT)
+OURS = _ours("this endpoint", "documents")
+PLAIN = _ours("this endpoint, plain documents", "plain")
 AUTHORIZER = _python(
     "this endpoint's authorizer",
     "handlers.authorize.handler",
@@ -132,10 +126,17 @@ def _document(conversation: Conversation) -> Item:
     return {**pack(WORKSPACE, Model.model_validate(conversation)).attributes}
 
 
+def _plain(conversation: Conversation) -> Item:
+    model = Model.model_validate(conversation)
+    return {**pack(WORKSPACE, model).attributes, "document": {"S": model.to_json().decode()}}
+
+
 def tables(conversations: Sequence[Conversation]) -> dict[str, Table]:
     """The same conversations in every layout."""
+    read = {"document", "pk", "sk"}
     return {
-        "documents": table(map(_document, conversations), {"document", "pk", "sk"}),
+        "documents": table(map(_document, conversations), read),
+        "plain": table(map(_plain, conversations), read),
         "maps": table(map(_map, conversations)),
     }
 
@@ -155,7 +156,6 @@ def prepare() -> None:
     shutil.rmtree(BUILD, ignore_errors=True)
     python = runtime_python()
     _run(python, str(ROOT / "ops" / "package" / "build.py"), ARCHITECTURE, str(ARTIFACT))
-    _run(python, "-c", _BUILD_EAGER, ARCHITECTURE, str(_EAGER_ARTIFACT))
     _run(python, "-m", "venv", str(RUNTIME))
     lock = ("--quiet", "--require-hashes", "--requirement", str(ROOT / "requirements/bench.txt"))
     install = ("-m", "pip", "install", "--disable-pip-version-check", *lock)

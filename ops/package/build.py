@@ -4,8 +4,6 @@ The package contains only what the functions need, compiled. This script uses
 only the standard library, and starts in any Python 3.
 """
 
-import ast
-import gzip
 import importlib.util
 import json
 import os
@@ -13,7 +11,6 @@ import platform
 import shutil
 import subprocess
 import sys
-from hashlib import sha256
 from pathlib import Path
 
 RUNTIME = "3.13"  # of template.yaml: byte code and wheels fit one minor version
@@ -24,40 +21,21 @@ ARCHITECTURE = "arm64" if platform.machine() in ("aarch64", "arm64") else "x86_6
 # Wheels that Amazon Linux 2023 (glibc 2.34), which the runtime is built on, can load.
 _PLATFORMS = ("manylinux_2_34", "manylinux_2_28", "manylinux_2_17", "manylinux2014")
 
+# What no call needs. Everything else ships as published.
 _UNUSED = (
-    *("*.dist-info", "bin", "boto3/examples", "pydantic/v1", "**/*.pyi", "**/py.typed"),
-    *("botocore/docs/bcdoc/*.css", "botocore/data/dynamodb/2011-12-05"),
-    *(
-        "dateutil/zoneinfo/*.tar.gz",
-        "aws_lambda_powertools/event_handler/openapi/swagger_ui/*.min.*",
-    ),
-    *("**/__pycache__", "**/examples-1.json"),
+    *("*.dist-info", "bin", "pydantic/v1", "**/*.pyi", "dateutil/zoneinfo/*.tar.gz"),
+    *("boto3/data", "aws_lambda_powertools/event_handler/openapi/swagger_ui/*.min.*"),
 )
 _USED_DATA = {
     *("dynamodb", "_retry.json", "endpoints.json", "partitions.json"),
     "sdk-default-configuration.json",
 }
-# Packages whose `__init__.py` imports everything: the REST resolver would load every other resolver
-# and the events of every service. The build makes them lazy; docs/performance.md says what that
-# saves. The values are the hashes of the reviewed files: the build stops if upstream changes one.
-_LAZY = {
-    "aws_lambda_powertools/event_handler": (
-        "a28019de568b8d5e385b0837e023f863540352be9c18d146ed0d8679ea21f478"
-    ),
-    "aws_lambda_powertools/utilities/data_classes": (
-        "4a714523dbc633fdbc641585f5e81b1d8850a5c9fd89bfc6f2e16e4f71abaf9f"
-    ),
-}
 
 
-def build(architecture: str, folder: Path, lazy: "dict[str, str]" = _LAZY) -> None:
+def build(architecture: str, folder: Path) -> None:
     """Build the package for `arm64` or `x86_64`. The same commit gives the same bytes.
 
     Must run in the runtime's Python.
-
-    Args:
-        lazy: packages to make lazy, and the SHA-256 of each `__init__.py`. `make bench` leaves
-            them as published to measure what this is worth.
     """
     folder.mkdir(parents=True, exist_ok=True)
     _install(_MACHINES[architecture], folder)
@@ -65,8 +43,6 @@ def build(architecture: str, folder: Path, lazy: "dict[str, str]" = _LAZY) -> No
         for path in [*folder.glob(pattern)]:
             _remove(path)
     _trim_data(folder / "botocore" / "data")
-    for package, digest in lazy.items():
-        _make_lazy(folder / package / "__init__.py", digest)
     for package in ("domain", "storage", "handlers"):
         ignored = shutil.ignore_patterns("__pycache__")
         shutil.copytree(_SRC / package, folder / package, ignore=ignored)
@@ -140,7 +116,7 @@ def _remove(path: Path) -> None:
 
 
 def _trim_data(data: Path) -> None:
-    """Keep only DynamoDB's data and endpoint, uncompressed and without documentation."""
+    """Keep only DynamoDB's data and endpoints."""
     for path in [*data.iterdir()]:
         if path.name not in _USED_DATA:
             _remove(path)
@@ -148,51 +124,6 @@ def _trim_data(data: Path) -> None:
     for partition in endpoints["partitions"]:
         partition["services"] = {"dynamodb": partition["services"]["dynamodb"]}
     (data / "endpoints.json").write_text(json.dumps(endpoints, separators=(",", ":")))
-    for packed in [*data.rglob("*.json.gz")]:
-        content = _without_texts(json.loads(gzip.decompress(packed.read_bytes())))
-        packed.with_suffix("").write_text(json.dumps(content, separators=(",", ":")))
-        packed.unlink()
-
-
-def _without_texts(value: object) -> object:
-    if isinstance(value, dict):
-        texts = {name for name in ("documentation",) if isinstance(value.get(name), str)}
-        return {name: _without_texts(value[name]) for name in value if name not in texts}
-    return [*map(_without_texts, value)] if isinstance(value, list) else value
-
-
-def _make_lazy(module: Path, digest: str) -> None:
-    """Rewrite a module so that what it only re-exports is imported on demand (PEP 562).
-
-    Raises:
-        SystemExit: it is not the file with this SHA-256.
-    """
-    content = module.read_bytes()
-    if sha256(content).hexdigest() != digest:
-        raise SystemExit(f"{module} has changed: review it, then set its hash in _LAZY.")
-    tree = ast.parse(content)
-    used = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
-    passed_on: dict[str, str] = {}
-    for node in [node for node in tree.body if isinstance(node, ast.ImportFrom)]:
-        if node.module == "__future__":
-            continue
-        source = "." * node.level + (node.module or "")
-        passed_on |= {alias.name: source for alias in node.names if alias.name not in used}
-        node.names = [alias for alias in node.names if alias.name in used]
-        if not node.names:
-            tree.body.remove(node)
-    module.write_text(
-        f"""{ast.unparse(tree)}
-
-_PASSED_ON = {passed_on!r}
-
-def __getattr__(name):
-    if name not in _PASSED_ON:
-        raise AttributeError(f"module {{__name__!r}} has no attribute {{name!r}}")
-    from importlib import import_module
-    return getattr(import_module(_PASSED_ON[name], __name__), name)
-"""
-    )
 
 
 def _compile(folder: Path) -> None:

@@ -9,12 +9,13 @@ from pathlib import Path
 import pytest
 
 import benchmarks.__main__ as command
-from benchmarks import corpus, figures, measure, report, stacks
+from benchmarks import corpus, figures, instructions, measure, report, stacks
 from benchmarks.figures import TARGETS, Measured
 from benchmarks.measure import Case, Results, Samples
 from benchmarks.stacks import Stack
 from benchmarks.store import Store, Table, to_json
 from handlers import list_conversations
+from tests.support.needs import executable
 
 SRC = Path(list_conversations.__file__).parents[1]  # the package's, in `make test-artifact`
 PEERS = Path(stacks.__file__).with_name("peers")
@@ -28,7 +29,8 @@ def here(stack: Stack, folder: Path) -> Stack:
     )
 
 
-OURS, AUTHORIZER = here(stacks.OURS, SRC), here(stacks.AUTHORIZER, SRC)
+OURS, PLAIN = here(stacks.OURS, SRC), here(stacks.PLAIN, SRC)
+AUTHORIZER = here(stacks.AUTHORIZER, SRC)
 TUTORIAL, BARE = here(stacks.TUTORIAL, PEERS), here(stacks.BARE, PEERS)
 
 
@@ -75,9 +77,51 @@ def test_an_authorizer_that_denies_stops_the_benchmark(store: Store) -> None:
 
 def test_each_start_is_a_sample(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(measure, "COLD_ROUNDS", 2)
-    cold = measure.cold(store, (OURS, AUTHORIZER, BARE))
+    cold = measure.cold(store, (OURS, PLAIN, AUTHORIZER, BARE))
     samples = {name: len(samples.cpu) for name, samples in cold.items()}
-    assert samples == dict.fromkeys((OURS.name, AUTHORIZER.name, BARE.name), 2)
+    assert samples == dict.fromkeys((OURS.name, PLAIN.name, AUTHORIZER.name, BARE.name), 2)
+
+
+def test_plain_documents_hold_the_same_as_compressed_ones() -> None:
+    listed = corpus.conversations(2, 5000)
+    tables = stacks.tables(listed)
+    (page,) = tables["plain"].pages.values()
+    documents = [item["document"] for item in json.loads(page)["Items"]]
+    assert [json.loads(document["S"]) for document in documents] == listed
+    assert tables["plain"].read_units > tables["documents"].read_units
+
+
+def test_instructions_are_those_of_the_runtime_client_and_the_handler(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    executable("valgrind")
+    monkeypatch.setattr(stacks, "BUILD", tmp_path)
+    for name, stack in (("BARE", BARE), ("OURS", BARE), ("AUTHORIZER", heavier(tmp_path))):
+        monkeypatch.setattr(stacks, name, stack)
+    empty, client, bare, heavy = instructions.of_imports().values()
+    assert 5 < empty < client <= bare + 1 < heavy
+
+
+def heavier(folder: Path) -> Stack:
+    """A handler that imports what an empty interpreter does not."""
+    (folder / "heavier.py").write_text("import xmlrpc.client\n")
+    command = (*BARE.command[:-1], "heavier.handler")
+    return replace(BARE, name="heavier", command=command, environment={"PYTHONPATH": f"{folder}"})
+
+
+def test_without_valgrind_the_figures_of_instructions_are_not_measured(
+    run: Measured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", "")
+    run = replace(run, instructions=instructions.of_imports())
+    found = figures.figures(run)
+    unknown = {name for name, value in found.items() if value is None}
+    assert unknown == {"start_minstr", "authorizer_minstr"}
+    text = report.markdown(run, found)
+    row = "| import of runtime client and endpoint, million instructions, at most | not measured |"
+    assert f"{row} 470 | 400 |" in text
+    assert "were not measured, because valgrind is not installed" in text.partition("<details>")[0]
+    assert "counted by callgrind" not in text
 
 
 def made_up(cpu: float, body_bytes: int = 1000, peak_mb: float = 50) -> Samples:
@@ -97,7 +141,7 @@ def run(monkeypatch: pytest.MonkeyPatch) -> Measured:
         node: made_up(12),
         stacks.AUTHORIZER.name: made_up(6),
         stacks.BARE.name: made_up(4),
-        stacks.EAGER.name: made_up(12.5),
+        stacks.PLAIN.name: made_up(20),
     }
     warm: Results = {}
     for factor, count in enumerate(("1", "100", "1,000", "10,000"), 1):
@@ -112,7 +156,8 @@ def run(monkeypatch: pytest.MonkeyPatch) -> Measured:
     }
     table = {"documents": Table({"": b""}, 100), "maps": Table({"": b""}, 400)}
     tables = {case.count: table for case in (*measure.CASES, *measure.GROWTH)}
-    return Measured(cold, warm, growth, tables, tables, artifact_mb=16)
+    imports = {"Lambda's runtime client": 138.0, ours: 434.5, stacks.AUTHORIZER.name: 383.75}
+    return Measured(cold, warm, growth, tables, tables, imports, artifact_mb=16)
 
 
 def test_the_figures_are_those_of_the_samples(run: Measured) -> None:
@@ -124,6 +169,8 @@ def test_the_figures_are_those_of_the_samples(run: Measured) -> None:
         "cold_vs_tutorial": 5,
         "cold_vs_node": 1.2,
         "cold_wall_vs_node": 1.18,
+        "start_minstr": 434.5,
+        "authorizer_minstr": 383.75,
         "authorizer_cold_vs_bare": 1.5,
         "warm_1_vs_tutorial": 3,
         "warm_100_gzip_vs_tutorial": 6,
@@ -134,7 +181,6 @@ def test_the_figures_are_those_of_the_samples(run: Measured) -> None:
         "artifact_mb": 16,
         "read_units_vs_native": 0.25,
         "peak_mb_10000": 60,
-        "lazy_saves_percent": 20,
     }
     assert [*figures.figures(run)] == [*TARGETS]
 
@@ -152,7 +198,7 @@ def test_without_node_its_figures_are_unknown(run: Measured) -> None:
     found = figures.figures(run)
     unknown = {name for name, value in found.items() if value is None}
     assert unknown == {"cold_vs_node", "cold_wall_vs_node", "warm_1000_gzip_vs_node"}
-    assert "| cold CPU: Node ÷ ours | — | 1.15 | 1.4 |" in report.markdown(run, found)
+    assert "| cold CPU: Node ÷ ours | not measured | 1.9 | 2.3 |" in report.markdown(run, found)
 
 
 def test_the_tables_go_between_the_marks_of_the_page(
@@ -170,8 +216,9 @@ def test_the_tables_go_between_the_marks_of_the_page(
     assert text.endswith(f"</details>\n{command.END}\nafter\n")
     times = "10.0 (10.0\N{EN DASH}10.0) / 11.0"
     rows = {
-        "| cold CPU: tutorial ÷ ours | 5 | 4.5 | 5.5 |",
+        "| cold CPU: tutorial ÷ ours | 5 | 7.5 | 9 |",
         f"| this endpoint | {times} | 1.20 | 1.18 | 50 |",
+        "| this endpoint | 434 |",
         f"| this endpoint, zstd |{f' {times} |' * 4} 60 |",
     }
     assert rows <= set(text.splitlines())

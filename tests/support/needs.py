@@ -13,6 +13,7 @@ BRINGS = {
     "chromium": "apt-get install chromium chromium-driver, then: make test",
     "python3.13": "install Python 3.13 (pyenv install 3.13), then: make test",
     "curl": "apt-get install curl, then: make test",
+    "valgrind": "apt-get install valgrind, then: make test",
 }
 
 
