@@ -1,5 +1,6 @@
 """`conversations export`: conversations as JSON lines."""
 
+import json
 import sys
 from typing import Annotated
 
@@ -63,8 +64,8 @@ def export(
             continue
         literal += b'{"$' in document  # in a string, the quote would have a backslash
         if everything:
-            document = b'{"workspaceId":"%s","conversation":%s}' % (
-                item.workspace_id.encode(),
+            document = b'{"workspaceId":%s,"conversation":%s}' % (
+                json.dumps(item.workspace_id).encode(),
                 document,
             )
         sys.stdout.buffer.write(document + b"\n")

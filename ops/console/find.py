@@ -12,7 +12,7 @@ import typer
 from domain.contact import comparable_email, comparable_phone, digits_of
 from domain.errors import UnreadableConversationError
 from ops.console.errors import NOTHING_MATCHED, counted, fail, show_error
-from ops.console.options import Json, Tables, print_rows, spell_key, with_tables
+from ops.console.options import Json, Tables, item_argument, print_rows, with_tables
 from ops.console.scan import ReadUnits, scan
 from storage.items import DOCUMENTS, Item
 
@@ -146,12 +146,15 @@ def _read(item: Item) -> _Found | None:
 def _print_arguments(items: Sequence[Item]) -> None:
     from ops.tables.reading import has_ids
 
-    words = defaultdict[tuple[str, ...], list[str]](list)
+    ids = defaultdict[tuple[str, str], list[str]](list)
     for item in items:
         if has_ids(item):
-            words["--workspace", item.workspace_id, "--user", item.user_id] += ["--id", item.id]
+            ids[item.workspace_id, item.user_id].append(item.id)
         else:
-            words[()] += ["--item", spell_key(item.key)]
-    for whose, selected in words.items():
-        for start in range(0, len(selected), 2 * _IDS_A_LINE):  # xargs limits a line's length
-            print(shlex.join([*whose, *selected[start : start + 2 * _IDS_A_LINE]]))
+            print(item_argument(item))
+    for (workspace, user), all_ids in ids.items():
+        for start in range(0, len(all_ids), _IDS_A_LINE):  # xargs limits the length of a line
+            words = ["--workspace", workspace, "--user", user]
+            for id_ in all_ids[start : start + _IDS_A_LINE]:
+                words += ["--id", id_]
+            print(shlex.join(words))

@@ -3,6 +3,7 @@
 import inspect
 import json
 import os
+import shlex
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,6 +17,7 @@ import typer
 from domain.caller import WORKSPACE_ID, require_id
 from ops.console.errors import explain, fail, warn
 from ops.local.environment import PARTIQL, Variables
+from storage.items import Item, item_at
 
 if TYPE_CHECKING:
     from domain.api_key import ApiKey
@@ -41,23 +43,23 @@ def user_id(value: str) -> str:
         ) from None
 
 
-def item_key(value: str) -> tuple[str, str]:
-    """Parse the key of an item from the command line: any two texts that DynamoDB takes as one."""
+def item(value: str) -> Item:
+    """Parse the key of an item from the command line: any two texts that DynamoDB takes."""
     try:
         match json.loads(value):
             # AWS limits a partition key to 2,048 bytes, and a sort key to 1,024.
             case [str() as partition_key, str() as sort_key] if (
                 0 < len(partition_key.encode()) <= 2048 and 0 < len(sort_key.encode()) <= 1024
             ):
-                return partition_key, sort_key
+                return item_at(partition_key, sort_key)
     except (RecursionError, ValueError):
         pass
     raise typer.BadParameter('an item\'s key is a JSON array of two texts: ["PK","SK"].')
 
 
-def spell_key(key: tuple[str, str]) -> str:
-    """A key as `item_key` takes it: ASCII in one line, even if the key has line breaks."""
-    return json.dumps(key)
+def item_argument(item: Item) -> str:
+    """The argument that names an item by its key: ASCII in one line, whatever the key holds."""
+    return shlex.join(["--item", json.dumps(item.key)])
 
 
 WORKSPACE = typer.Option(metavar="ID", parser=workspace_id, help="The workspace.")
