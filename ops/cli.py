@@ -19,6 +19,7 @@ from typer.exceptions import TyperException
 from ops.console import delete, export, find, get, keys, load, scan
 from ops.console.errors import USAGE, fail, show_error
 from ops.console.options import print_json
+from ops.console.terminal import show, tell
 
 
 class Console(TyperGroup):
@@ -79,14 +80,12 @@ def root(
     """Show the version, or help if no command is named."""
     if isinstance(sys.stdout, TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # for what its encoding lacks
-    if os.environ.get("NO_COLOR"):
-        context.color = False
     if version:
         from importlib.metadata import version as version_of
 
-        print(f"conversations {version_of('conversations')}")
+        tell(f"conversations {version_of('conversations')}")
     elif not context.invoked_subcommand:
-        print(context.get_help())
+        show(context.get_help())
 
 
 app.command()(load.load)
@@ -192,7 +191,7 @@ def seed() -> None:
     deployment = template.load()
     with _explained():
         local.fill(deployment, local.given(endpoint))
-    print(f"{' and '.join(deployment.tables)} at {endpoint} hold the demo data.")
+    tell(f"{' and '.join(deployment.tables)} at {endpoint} hold the demo data.")
 
 
 @app.command()
@@ -201,7 +200,7 @@ def openapi() -> None:
     from ops.reference import pages
 
     written = [file.name for file in pages.write()]
-    print(f"Written: {', '.join(written)}." if written else "The reference is up to date.")
+    tell(f"Written: {', '.join(written)}." if written else "The reference is up to date.")
 
 
 @contextmanager

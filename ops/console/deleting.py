@@ -14,6 +14,7 @@ from domain.timestamp import to_instant
 from ops.console.errors import INTERRUPTED, NOTHING_MATCHED, counted, fail, warn
 from ops.console.options import Tables
 from ops.console.scan import scan
+from ops.console.terminal import show, tell
 from ops.tables.aws import THREADS
 from storage.items import STATES, Item
 
@@ -63,7 +64,7 @@ class Deleter:
             whose: describes them.
         """
         table = self.tables.conversations
-        typer.echo(f"{_counted(items)} {whose}{_period(items)}", err=True)
+        tell(f"{_counted(items)} {whose}{_period(items)}", err=True)
         if items:
             if purge:
                 warn(UNNOTICED)
@@ -96,16 +97,16 @@ class Deleter:
             if self.yes or typer.confirm("Delete them for good?", err=True):
                 return
         except typer.Abort as abort:
-            typer.echo(err=True)
+            tell(err=True)
             if isinstance(abort.__context__, KeyboardInterrupt):
                 raise typer.Exit(INTERRUPTED) from None
             fail("Nobody confirmed, so nothing was deleted.", "use --yes to skip the question.")
-        typer.echo("Nothing was deleted.", err=True)
+        tell("Nothing was deleted.", err=True)
         raise typer.Exit(1)
 
     def report(self, text: str, counts: dict[str, int], *, complete: bool = True) -> None:
         """Print what was done, and end the command unless that is complete and not nothing."""
-        print(json.dumps(counts) if self.as_json else text)
+        show(json.dumps(counts) if self.as_json else text)
         if self.tables.malformed_keys:  # only an erasure reads keys
             fail(
                 "A malformed API key may be the user's.",
@@ -152,7 +153,7 @@ def versions(
     if several and not all_versions:
         for item in several:
             state = ", deleted" if item.is_deleted else ""
-            typer.echo(f"{item.id}, created {item.created_at}{state}", err=True)
+            tell(f"{item.id}, created {item.created_at}{state}", err=True)
         fail("Which of them?", "use --created-at TIME with --purge, or --all-versions.")
     return found
 

@@ -4,14 +4,13 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-import typer
-
 from domain.api_key import ApiKey
 from domain.errors import StoreError
 from ops.console.deleting import UNNOTICED, Deleter
 from ops.console.errors import counted, explain, show_error, warn
 from ops.console.options import item_argument
 from ops.console.scan import scan
+from ops.console.terminal import tell
 from ops.tables.conversations import BATCH_ITEMS
 from ops.tables.reading import has_ids
 from storage.items import STATES, Item
@@ -28,11 +27,9 @@ def erase(deleter: Deleter, user: str) -> None:
     keys = [key for key in deleter.tables.issued_keys() if key.user_id == user]
     items = erasure.scan()
     for key in keys:
-        typer.echo(
-            f"API key {key.key_id}, workspaces {', '.join(sorted(key.workspace_ids))}", err=True
-        )
+        tell(f"API key {key.key_id}, workspaces {', '.join(sorted(key.workspace_ids))}", err=True)
     for workspace, count in sorted(Counter(item.workspace_id for item in items).items()):
-        typer.echo(f"{counted(count, 'item')} in workspace {workspace}", err=True)
+        tell(f"{counted(count, 'item')} in workspace {workspace}", err=True)
     if keys or items:
         warn(UNNOTICED)
         deleter.confirm()

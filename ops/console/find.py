@@ -14,6 +14,7 @@ from domain.errors import UnreadableConversationError
 from ops.console.errors import NOTHING_MATCHED, counted, fail, show_error
 from ops.console.options import Json, Tables, item_argument, print_rows, with_tables
 from ops.console.scan import ReadUnits, scan
+from ops.console.terminal import show, tell
 from storage.items import DOCUMENTS, Item
 
 _IDS_A_LINE = 100
@@ -70,7 +71,7 @@ def find(
     print_rows([contact.row for contact in found], as_json=as_json, err=ids)
     if ids:
         _print_arguments([contact.item for contact in found])
-    typer.echo(f"Found {counted(len(found), 'conversation')}.", err=True)
+    tell(f"Found {counted(len(found), 'conversation')}.", err=True)
     if damaged or doubtful or not found:
         raise typer.Exit(1 if damaged or doubtful else NOTHING_MATCHED)
 
@@ -151,10 +152,10 @@ def _print_arguments(items: Sequence[Item]) -> None:
         if has_ids(item):
             ids[item.workspace_id, item.user_id].append(item.id)
         else:
-            print(item_argument(item))
+            show(item_argument(item))
     for (workspace, user), all_ids in ids.items():
         for start in range(0, len(all_ids), _IDS_A_LINE):  # xargs limits the length of a line
             words = ["--workspace", workspace, "--user", user]
             for id_ in all_ids[start : start + _IDS_A_LINE]:
                 words += ["--id", id_]
-            print(shlex.join(words))
+            show(shlex.join(words))

@@ -16,6 +16,7 @@ import typer
 
 from domain.caller import WORKSPACE_ID, require_id
 from ops.console.errors import explain, fail, warn
+from ops.console.terminal import show, tell, visible
 from ops.local.environment import PARTIQL, Variables
 from storage.items import Item, item_at
 
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
     from domain.api_key import ApiKey
     from ops.tables.api_keys import IssuedKeys
     from ops.tables.conversations import StoredConversations
+
+
+_LONGEST_CELL = 200  # on a terminal: longer than any id
 
 
 def workspace_id(value: str) -> str:
@@ -225,9 +229,9 @@ def with_tables(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def print_json(value: object) -> None:
-    """Print JSON, with escapes for what the terminal's encoding may lack."""
+    """Print JSON, with escapes for what the encoding of stdout may lack."""
     is_utf = sys.stdout.encoding.lower().startswith("utf")
-    print(json.dumps(value, indent=2, ensure_ascii=not is_utf), flush=True)
+    show(json.dumps(value, indent=2, ensure_ascii=not is_utf))
 
 
 def print_rows(
@@ -246,7 +250,10 @@ def print_rows(
     if as_json:
         print_json(rows)
     elif rows:
+        is_terminal = (sys.stderr if err else sys.stdout).isatty()
         cells = [[*rows[0]], *([str(value) for value in row.values()] for row in rows)]
+        if is_terminal:
+            cells = [[visible(cell, _LONGEST_CELL) for cell in line] for line in cells]
         widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
         for line, colour in zip_longest(cells, [None, *colours]):
-            typer.secho("  ".join(map(str.ljust, line, widths)).rstrip(), fg=colour, err=err)
+            tell("  ".join(map(str.ljust, line, widths)).rstrip(), colour=colour, err=err)
