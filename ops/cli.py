@@ -33,20 +33,39 @@ class Console(TyperGroup):
             )
             sys.exit(USAGE)
         try:
+            code = self._run(*args, **options)
+        except OSError as error:
+            code = _report_output(error)
+        except SystemExit as end:
+            code = end.code
+            if isinstance(end.__context__, BrokenPipeError):  # Typer is silent, with code 1
+                code = _report_output(end.__context__)
+        sys.exit(code)
+
+    def _run(self, *args: Any, **options: Any) -> Any:
+        try:
             code = super().main(*args, **options | {"standalone_mode": False})
             sys.stdout.flush()
         except typer.Abort:
-            code = 1
-        except OSError as error:
-            show_error(f"{error.filename or 'The output'}: {error.strerror or error}.")
-            code = USAGE
-            with suppress(OSError):
-                sys.stdout.close()  # else Python tries again when it ends
+            return 1
         except TyperException as error:
             command = getattr(getattr(error, "ctx", None), "command_path", self.name)
             show_error(error.format_message(), f"see {command} --help")
-            code = error.exit_code
-        sys.exit(code)
+            return error.exit_code
+        return code
+
+
+def _report_output(error: OSError) -> int:
+    """Report output or a file that cannot be written or read. Returns the exit code."""
+    broken = [sys.stdout]
+    try:
+        show_error(f"{error.filename or 'The output'}: {error.strerror or error}.")
+    except OSError:
+        broken.append(sys.stderr)
+    for stream in broken:
+        with suppress(OSError):
+            stream.close()  # else Python tries again when it ends
+    return USAGE
 
 
 app = typer.Typer(

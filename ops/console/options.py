@@ -207,6 +207,7 @@ def with_tables(command: Callable[..., None]) -> Callable[..., None]:
     def run(**arguments: Any) -> None:
         from domain.errors import StoreError
 
+        _require_text(arguments)
         tables = Tables(**{name: arguments.pop(name) for name in _OPTIONS})
         try:
             command(tables=tables, **arguments)
@@ -226,6 +227,17 @@ def with_tables(command: Callable[..., None]) -> Callable[..., None]:
     ]
     run.__signature__ = signature.replace(parameters=[*kept, *added])  # type: ignore[attr-defined]
     return run
+
+
+def _require_text(arguments: Mapping[str, object]) -> None:
+    """Refuse arguments that are not UTF-8. Names of files, which are paths, may be anything."""
+    for argument in arguments.values():
+        for text in argument if isinstance(argument, list) else [argument]:
+            if isinstance(text, str) and not text.isascii():
+                try:
+                    text.encode()
+                except UnicodeEncodeError:
+                    fail(f"The argument {text!a} is not UTF-8.")
 
 
 def print_json(value: object) -> None:

@@ -20,6 +20,7 @@ from ops.console.terminal import visible
 from ops.local import server
 from ops.local.demo import USER
 from ops.local.environment import environment
+from ops.local.template import ROOT
 from storage.dynamodb import client
 from tests.support.api import conversation
 
@@ -172,8 +173,86 @@ def test_every_character_that_is_not_printed_is_escaped_but_for_joiners() -> Non
 SHORT = [f"a\\{letter}b" for letter in "bfnrt"]
 
 
+BROKEN = "error: The output: Broken pipe.\n"
+WRITES = [
+    *(("--version",), ("--help",), ("find", "-h"), ("keys", "--help"), ("openapi",), ("seed",)),
+    *(("export", "--all"), ("users",), ("workspaces", "--json"), ("keys", "list")),
+    *(BY_ADDRESS, (*BY_ADDRESS, "--json"), (*BY_ADDRESS, "--ids")),
+    ("get", "--workspace", "hostile", "--user", USER),
+    ("keys", "issue", "--user", "u", "--workspace", "w"),
+    ("delete", "--workspace", "none", "--user", "u", "--yes"),
+    ("load", "/dev/null", "--workspace", "w"),
+    ("serve", "--port", "0"),
+    ("invoke", str(ROOT / "events" / "list.json")),
+]
+
+
+@pytest.mark.usefixtures("hostile")
+@pytest.mark.parametrize("command", WRITES, ids=lambda command: " ".join(command)[:20])
+def test_a_closed_pipe_is_an_error(command: tuple[str, ...]) -> None:
+    run = closed(*command, stderr=subprocess.PIPE)
+    assert run.stderr.decode().endswith(BROKEN)
+    assert "Traceback" not in run.stderr.decode()
+    assert run.returncode == 2
+
+
+@pytest.mark.parametrize("command", [("--help",), ("nothing",), ("load", "none")])
+def test_where_stderr_is_closed_too_only_the_exit_code_tells(command: tuple[str, ...]) -> None:
+    assert closed(*command, stderr=subprocess.STDOUT).returncode == 2
+
+
+def closed(*command: str, stderr: int) -> subprocess.CompletedProcess[bytes]:
+    """Runs a command whose output goes to a pipe that nobody reads."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    try:
+        return subprocess.run(
+            [CONSOLE, *command], stdout=writing, stderr=stderr, timeout=60, check=False
+        )
+    finally:
+        os.close(writing)
+
+
+@pytest.mark.usefixtures("hostile")
+@pytest.mark.parametrize(
+    "command",
+    [
+        *((b"\xff",), (b"--\xff",), (b"users", b"--\xff=1"), (b"users", b"\xff")),
+        (b"get", b"--workspace", b"hostile", b"--user", b"u", b"\xff=1"),
+        (b"get", b"--workspace", b"hostile", b"--user", b"u", b"limit=1", b"agentId=\xc3"),
+        (b"get", b"--workspace", b"\xff", b"--user", b"u"),
+        (b"get", b"--workspace", b"w", b"--user", b"\xff"),
+        *((b"find", b"--customer", contact) for contact in (b"\xff@x", b"1\xff")),
+        *((b"users", option, b"\xff") for option in (b"--stack", b"--profile", b"--region")),
+        *((b"users", option, b"\xff") for option in (b"--conversations-table", b"--read-units")),
+        (b"delete", b"--workspace", b"hostile", b"--user", b"u", b"--id", b"\xff", b"--yes"),
+        (b"delete", b"--purge", b"--item", b'["\xff","x"]', b"--yes"),
+        (b"delete", b"--workspace", b"w", b"--user", b"u", b"--id", b"1", b"--created-at", b"\xff"),
+        *((b"keys", b"revoke", key) for key in (b"key_\xff", b"tk_\xff")),
+        (b"keys", b"rotate", b"key", b"--overlap", b"\xff"),
+        (b"keys", b"issue", b"--user", b"u", b"--workspace", b"w", b"--expires", b"\xff"),
+        *((b"serve", option, b"\xff") for option in (b"--fail", b"--port")),
+        (b"load", b"x", b"--workspace", b"\xff"),
+        *((b"load", b"\xff"), (b"invoke", b"\xff")),  # no such file
+    ],
+    ids=repr,
+)
+def test_arguments_that_are_not_utf_8_are_wrong_use(command: tuple[bytes, ...]) -> None:
+    run = subprocess.run([CONSOLE, *command], capture_output=True, timeout=60, check=False)
+    assert re.fullmatch(rb"error: .+\n(hint: .+\n)?", run.stderr), run.stderr
+    assert (run.returncode, run.stdout) == (2, b"")
+
+
+def test_the_name_of_a_file_may_be_any_bytes(tmp_path: Path) -> None:
+    name = os.fsdecode(b"a\xff.json")
+    shown, piped = load(tmp_path, name, conversation())
+    assert "a\\udcff.json: 1 record in " in shown
+    assert "a\\udcff.json: 1 record in " in piped
+    _, rejected = load(tmp_path, name, {})
+    assert "see a\\udcff.json.rejects" in rejected
+    assert (tmp_path / f"{name}.rejects").exists()
+
+
 def test_the_tests_above_know_every_command() -> None:
-    """`seed`, `openapi` and the rest of `keys` print constants and what is checked."""
-    tested = {*("load", "export", "delete", "get", "find", "users", "workspaces")}
     names = {command.name or command.callback.__name__ for command in app.registered_commands}  # type: ignore[union-attr]
-    assert names == tested | {"serve", "invoke", "seed", "openapi"}
+    assert names | {"keys"} == {command[0] for command in WRITES if command[0].isalpha()}
