@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
 from ops.cli import app
 from ops.console.terminal import visible
@@ -175,7 +176,14 @@ SHORT = [f"a\\{letter}b" for letter in "bfnrt"]
 
 BROKEN = "error: The output: Broken pipe.\n"
 WRITES = [
-    *(("--version",), ("--help",), ("find", "-h"), ("keys", "--help"), ("openapi",), ("seed",)),
+    *(
+        ("--version",),
+        ("--help",),
+        ("find", "-h"),
+        ("keys", "--help"),
+        ("openapi", "-h"),
+        ("seed",),
+    ),
     *(("export", "--all"), ("users",), ("workspaces", "--json"), ("keys", "list")),
     *(BY_ADDRESS, (*BY_ADDRESS, "--json"), (*BY_ADDRESS, "--ids")),
     ("get", "--workspace", "hostile", "--user", USER),
@@ -238,9 +246,16 @@ def closed(*command: str, stderr: int) -> subprocess.CompletedProcess[bytes]:
     ids=repr,
 )
 def test_arguments_that_are_not_utf_8_are_wrong_use(command: tuple[bytes, ...]) -> None:
-    run = subprocess.run([CONSOLE, *command], capture_output=True, timeout=60, check=False)
-    assert re.fullmatch(rb"error: .+\n(hint: .+\n)?", run.stderr), run.stderr
-    assert (run.returncode, run.stdout) == (2, b"")
+    run = CliRunner().invoke(app, [os.fsdecode(word) for word in command])
+    assert re.fullmatch(r"error: .+\n(hint: .+\n)?", run.stderr), run.output
+    assert (run.exit_code, run.stdout) == (2, "")
+
+
+@pytest.mark.usefixtures("hostile")
+def test_a_parameter_that_is_not_utf_8_is_named() -> None:
+    whose = ("get", "--workspace", "hostile", "--user", "u")
+    said = through_pipes(*whose, os.fsdecode(b"\xff=1"))
+    assert said == "error: The argument '\\udcff=1' is not UTF-8.\n"
 
 
 def test_the_name_of_a_file_may_be_any_bytes(tmp_path: Path) -> None:
