@@ -12,7 +12,7 @@ import sys
 
 import typer
 
-_LONGEST_LINE = 2000
+LONGEST_LINE = 2000
 # C0, DEL and C1; line and paragraph separators; lone surrogates; format characters that hide or
 # reorder text. Not the joiners (U+200C, U+200D), which scripts and emoji need.
 _UNSAFE = re.compile(
@@ -32,7 +32,7 @@ def tell(text: str = "", *, label: str = "", colour: str | None = None, err: boo
     """
     stream = sys.stderr if err else sys.stdout
     if stream.isatty():
-        text = visible(text, _LONGEST_LINE)
+        text = visible(text, LONGEST_LINE)
         if colour and not os.environ.get("NO_COLOR"):
             if label:
                 label = typer.style(label, fg=colour, bold=True)

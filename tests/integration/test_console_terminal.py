@@ -130,6 +130,16 @@ def test_json_on_a_terminal_is_the_same_json_and_a_pipe_gets_what_is_stored() ->
         assert PEACEFUL in shown
 
 
+def test_the_log_of_an_invoked_function_is_escaped(tmp_path: Path) -> None:
+    event = json.loads((ROOT / "events" / "list.json").read_text())
+    event["requestContext"]["requestId"] = HOSTILE  # which the function logs
+    file = tmp_path / "event.json"
+    file.write_text(json.dumps(event))
+    shown = on_terminal("invoke", str(file))
+    assert f'"correlation_id":"{visible(HOSTILE)}"' in shown
+    assert not UNSAFE.findall(shown), shown
+
+
 def load(folder: Path, name: str, *records: dict[str, Any]) -> tuple[str, str]:
     """What a dry run shows on a terminal, and through pipes."""
     (folder / name).parent.mkdir(exist_ok=True)
