@@ -19,6 +19,7 @@ from typer.exceptions import TyperException
 from ops.console import delete, export, find, get, keys, load, scan
 from ops.console.errors import USAGE, fail, show_error
 from ops.console.options import print_json
+from ops.console.terminal import show, tell
 
 
 class Console(TyperGroup):
@@ -32,20 +33,39 @@ class Console(TyperGroup):
             )
             sys.exit(USAGE)
         try:
+            code = self._run(*args, **options)
+        except OSError as error:
+            code = _report_output(error)
+        except SystemExit as end:
+            code = end.code
+            if isinstance(end.__context__, BrokenPipeError):  # Typer is silent, with code 1
+                code = _report_output(end.__context__)
+        sys.exit(code)
+
+    def _run(self, *args: Any, **options: Any) -> Any:
+        try:
             code = super().main(*args, **options | {"standalone_mode": False})
             sys.stdout.flush()
         except typer.Abort:
-            code = 1
-        except OSError as error:
-            show_error(f"{error.filename or 'The output'}: {error.strerror or error}.")
-            code = USAGE
-            with suppress(OSError):
-                sys.stdout.close()  # else Python tries again when it ends
+            return 1
         except TyperException as error:
             command = getattr(getattr(error, "ctx", None), "command_path", self.name)
             show_error(error.format_message(), f"see {command} --help")
-            code = error.exit_code
-        sys.exit(code)
+            return error.exit_code
+        return code
+
+
+def _report_output(error: OSError) -> int:
+    """Report output or a file that cannot be written or read. Returns the exit code."""
+    broken = [sys.stdout]
+    try:
+        show_error(f"{error.filename or 'The output'}: {error.strerror or error}.")
+    except OSError:
+        broken.append(sys.stderr)
+    for stream in broken:
+        with suppress(OSError):
+            stream.close()  # else Python tries again when it ends
+    return USAGE
 
 
 app = typer.Typer(
@@ -79,14 +99,12 @@ def root(
     """Show the version, or help if no command is named."""
     if isinstance(sys.stdout, TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # for what its encoding lacks
-    if os.environ.get("NO_COLOR"):
-        context.color = False
     if version:
         from importlib.metadata import version as version_of
 
-        print(f"conversations {version_of('conversations')}")
+        tell(f"conversations {version_of('conversations')}")
     elif not context.invoked_subcommand:
-        print(context.get_help())
+        show(context.get_help())
 
 
 app.command()(load.load)
@@ -192,7 +210,7 @@ def seed() -> None:
     deployment = template.load()
     with _explained():
         local.fill(deployment, local.given(endpoint))
-    print(f"{' and '.join(deployment.tables)} at {endpoint} hold the demo data.")
+    tell(f"{' and '.join(deployment.tables)} at {endpoint} hold the demo data.")
 
 
 @app.command()
@@ -201,7 +219,7 @@ def openapi() -> None:
     from ops.reference import pages
 
     written = [file.name for file in pages.write()]
-    print(f"Written: {', '.join(written)}." if written else "The reference is up to date.")
+    tell(f"Written: {', '.join(written)}." if written else "The reference is up to date.")
 
 
 @contextmanager

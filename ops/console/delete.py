@@ -5,8 +5,9 @@ from typing import Annotated
 import typer
 
 from ops.console.errors import fail
-from ops.console.options import WORKSPACE, Json, Tables, user_id, with_tables
+from ops.console.options import WORKSPACE, Json, Tables, item, user_id, with_tables
 from ops.console.scan import ReadUnits
+from storage.items import Item
 
 
 @with_tables
@@ -33,6 +34,16 @@ def delete(
     all_versions: Annotated[
         bool, typer.Option("--all-versions", help="With --id: the items with any `createdAt`.")
     ] = False,
+    items: Annotated[
+        list[Item] | None,
+        typer.Option(
+            "--item",
+            metavar="KEY",
+            parser=item,
+            help="With --purge: the item with this partition and sort key, "
+            """'["PK","SK"]', even malformed ones. May be repeated.""",
+        ),
+    ] = None,
     purge: Annotated[
         bool,
         typer.Option(
@@ -61,24 +72,35 @@ def delete(
 
         conversations delete --user USER --all-workspaces
 
+    It scans again until nothing is left, and names what it cannot remove. An item whose key holds
+    no valid ids is named by its partition and sort key, as `find --ids` prints it:
+
+        conversations delete --purge --item '["PK","SK"]'
+
     The table's backups (point-in-time recovery) keep them for up to 35 more days. Remove exported
     files and rejects files yourself.
 
     Without `--workspace` and `--user`, `--purge --tombstones` removes all tombstones of the table;
     a rollback to 0.1.0 needs this. Repeat it until it finds none.
 
-    Exit codes: 0 done; 1 declined, or a malformed key may be the user's; 2 wrong use, no table, or
+    Exit codes: 0 done; 1 declined, or something of the user is or may be left
+    (stderr names it); 2 wrong use, no table, or
     no answer to the prompt; 3 nothing matched; 130 interrupted.
     """
     from ops.console.deleting import Deleter, versions
+    from ops.console.erasing import erase
 
     deleter = Deleter(tables=tables, read_units=read_units, yes=yes, as_json=as_json)
-    if (created_at or all_versions) and not ids:
+    if (created_at and not ids) or (all_versions and not (ids or items)):
         fail("--created-at and --all-versions need --id.")
     if all_workspaces:
-        if not user or workspace or ids or purge or tombstones:
+        if not user or workspace or ids or items or purge or tombstones:
             fail("--all-workspaces needs --user, and no other option that selects items.")
-        deleter.erase(user)
+        erase(deleter, user)
+    elif items:
+        if not purge or workspace or user or ids or tombstones:
+            fail("--item needs --purge, and no other option that selects items.")
+        deleter.remove(deleter.find_at(items), "by key", purge=True, tombstones=False)
     elif tombstones and not purge:
         fail("--tombstones requires --purge.")
     elif tombstones and not (workspace or user or ids):
@@ -89,4 +111,5 @@ def delete(
         found = deleter.find(workspace, user, purge=purge, tombstones=tombstones)
         if ids:
             found = versions(found, ids, created_at, all_versions=all_versions, purge=purge)
-        deleter.remove(workspace, user, found, purge=purge, tombstones=tombstones)
+        whose = f"of user {user} in workspace {workspace}"
+        deleter.remove(found, whose, purge=purge, tombstones=tombstones)

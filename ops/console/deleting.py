@@ -1,4 +1,4 @@
-"""Removes conversations, tombstones and API keys, after showing how many and asking."""
+"""Removes conversations and tombstones, after showing how many and asking."""
 
 import json
 from collections import Counter
@@ -14,11 +14,12 @@ from domain.timestamp import to_instant
 from ops.console.errors import INTERRUPTED, NOTHING_MATCHED, counted, fail, warn
 from ops.console.options import Tables
 from ops.console.scan import scan
+from ops.console.terminal import show, tell
 from ops.tables.aws import THREADS
 from storage.items import STATES, Item
 
 _AT_ONCE = 1000  # tombstones that wait for a thread
-_UNNOTICED = "clients that sync will not notice, and will keep their copies."
+UNNOTICED = "clients that sync will not notice, and will keep their copies."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,6 +39,16 @@ class Deleter:
     yes: bool
     as_json: bool
 
+    def find_at(self, items: Sequence[Item]) -> list[Item]:
+        """What is stored at the keys of these items."""
+        found: list[Item] = []
+        for item in {item.key: item for item in items}.values():
+            if stored := self.tables.conversations.state(item):
+                found.append(stored)
+            else:
+                warn(f"there is no item {json.dumps(item.key)}.")
+        return found
+
     def find(self, workspace: str, user: str, *, purge: bool, tombstones: bool) -> list[Item]:
         """The user's items in the workspace that `purge` and `tombstones` select."""
         return [
@@ -46,48 +57,25 @@ class Deleter:
             if item.is_deleted == tombstones or (purge and not tombstones)
         ]
 
-    def remove(
-        self, workspace: str, user: str, items: Sequence[Item], *, purge: bool, tombstones: bool
-    ) -> None:
-        """Bury or purge a user's items in a workspace."""
+    def remove(self, items: Sequence[Item], whose: str, *, purge: bool, tombstones: bool) -> None:
+        """Bury or purge items.
+
+        Args:
+            whose: describes them.
+        """
         table = self.tables.conversations
-        typer.echo(_intention(workspace, user, items), err=True)
+        tell(f"{_counted(items)} {whose}{_period(items)}", err=True)
         if items:
             if purge:
-                warn(_UNNOTICED)
-            self._confirm()
+                warn(UNNOTICED)
+            self.confirm()
         if purge and not tombstones:
             table.purge(items)
         else:
             _each(table.purge_tombstone if purge else table.delete, items)
         kept, gone = _count(items)
         text = f"{'Purged' if purge else 'Deleted'} {_counted(items)}."
-        self._report(text, {"conversations": kept, "tombstones": gone})
-
-    def erase(self, user: str) -> None:
-        """Remove everything of a user in every workspace, without leaving tombstones."""
-        table = self.tables.conversations
-        keys = [key for key in self.tables.issued_keys() if key.user_id == user]
-        found = scan(self.tables, STATES, self.read_units)
-        counts = Counter(item.workspace_id for item in found if item.user_id == user)
-        for key in keys:
-            workspaces = ", ".join(sorted(key.workspace_ids))
-            typer.echo(f"API key {key.key_id}, workspaces {workspaces}", err=True)
-        for workspace, count in sorted(counts.items()):
-            typer.echo(f"{counted(count, 'item')} in workspace {workspace}", err=True)
-        if keys or counts:
-            warn(_UNNOTICED)
-            self._confirm()
-        for key in keys:  # first, so that nobody can read the rest any more
-            self.tables.api_keys.delete(key.key_hash)
-        removed = 0
-        for workspace in counts:
-            # Repeat, to remove what is written meanwhile.
-            while items := list(table.states(workspace, user)):
-                table.purge(items)
-                removed += len(items)
-        what = f"{counted(len(keys), 'API key')} and {counted(removed, 'item')}"
-        self._report(f"Erased {what} of user {user}.", {"keys": len(keys), "items": removed})
+        self.report(text, {"conversations": kept, "tombstones": gone})
 
     def purge_all_tombstones(self) -> None:
         """Remove the tombstones of all users in all workspaces."""
@@ -96,33 +84,37 @@ class Deleter:
             "this removes all tombstones: clients that have not synced a deletion yet must list "
             "everything again."
         )
-        self._confirm()
+        self.confirm()
         count = 0
         while batch := [*islice(found, _AT_ONCE)]:
             _each(self.tables.conversations.purge_tombstone, batch)
             count += len(batch)
-        self._report(f"Purged {counted(count, 'tombstone')}.", {"tombstones": count})
+        self.report(f"Purged {counted(count, 'tombstone')}.", {"tombstones": count})
 
-    def _confirm(self) -> None:
+    def confirm(self) -> None:
+        """Ask. Ends the command unless the operator agrees."""
         try:
             if self.yes or typer.confirm("Delete them for good?", err=True):
                 return
         except typer.Abort as abort:
-            typer.echo(err=True)
+            tell(err=True)
             if isinstance(abort.__context__, KeyboardInterrupt):
                 raise typer.Exit(INTERRUPTED) from None
             fail("Nobody confirmed, so nothing was deleted.", "use --yes to skip the question.")
-        typer.echo("Nothing was deleted.", err=True)
+        tell("Nothing was deleted.", err=True)
         raise typer.Exit(1)
 
-    def _report(self, text: str, counts: dict[str, int]) -> None:
-        print(json.dumps(counts) if self.as_json else text)
-        if self.tables.malformed_keys:  # only `erase` reads keys
+    def report(self, text: str, counts: dict[str, int], *, complete: bool = True) -> None:
+        """Print what was done, and end the command unless that is complete and not nothing."""
+        show(json.dumps(counts) if self.as_json else text)
+        if self.tables.malformed_keys:  # only an erasure reads keys
             fail(
                 "A malformed API key may be the user's.",
                 "see docs/operate.md, “A malformed key”.",
                 1,
             )
+        if not complete:
+            raise typer.Exit(1)
         if not any(counts.values()):
             raise typer.Exit(NOTHING_MATCHED)
 
@@ -161,7 +153,7 @@ def versions(
     if several and not all_versions:
         for item in several:
             state = ", deleted" if item.is_deleted else ""
-            typer.echo(f"{item.id}, created {item.created_at}{state}", err=True)
+            tell(f"{item.id}, created {item.created_at}{state}", err=True)
         fail("Which of them?", "use --created-at TIME with --purge, or --all-versions.")
     return found
 
@@ -178,8 +170,7 @@ def _counted(items: Sequence[Item]) -> str:
     return " and ".join(nouns + ([counted(tombstones, "tombstone")] if tombstones else []))
 
 
-def _intention(workspace: str, user: str, items: Sequence[Item]) -> str:
-    text = f"{_counted(items)} of user {user} in workspace {workspace}"
-    if items:
-        text += f", created from {items[0].created_at[:10]} to {items[-1].created_at[:10]}"
-    return text
+def _period(items: Sequence[Item]) -> str:
+    if not items:
+        return ""
+    return f", created from {items[0].created_at[:10]} to {items[-1].created_at[:10]}"

@@ -4,6 +4,8 @@ from typing import TYPE_CHECKING, NoReturn
 
 import typer
 
+from ops.console.terminal import tell
+
 if TYPE_CHECKING:
     from domain.errors import StoreError
     from ops.console.options import Tables
@@ -45,14 +47,14 @@ for _same in ("ConnectTimeoutError", "ValueError"):  # ValueError: the address l
 
 def show_error(message: str, hint: str = "") -> None:
     """Print on stderr what is wrong and, on the next line, what to do."""
-    typer.echo(f"{typer.style('error:', fg='red', bold=True)} {message}", err=True)
+    tell(message, label="error:", colour="red", err=True)
     if hint:
-        typer.echo(f"{typer.style('hint:', fg='cyan', bold=True)} {hint}", err=True)
+        tell(hint, label="hint:", colour="cyan", err=True)
 
 
 def warn(message: str) -> None:
     """Warn the operator on stderr."""
-    typer.echo(f"{typer.style('warning:', fg='yellow', bold=True)} {message}", err=True)
+    tell(message, label="warning:", colour="yellow", err=True)
 
 
 def fail(message: str, hint: str = "", code: int = USAGE) -> NoReturn:

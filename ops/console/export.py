@@ -1,5 +1,6 @@
 """`conversations export`: conversations as JSON lines."""
 
+import json
 import sys
 from typing import Annotated
 
@@ -8,6 +9,7 @@ import typer
 from ops.console.errors import NOTHING_MATCHED, counted, fail, show_error, warn
 from ops.console.options import WORKSPACE, OfUser, Tables, with_tables
 from ops.console.scan import ReadUnits, items_of, scan
+from ops.console.terminal import show, tell
 
 
 @with_tables
@@ -44,12 +46,12 @@ def export(
 
     if everything == bool(workspace):
         fail("Which workspace?", "use either --workspace ID or --all.")
-    quiet = sys.stdout.isatty()  # a progress bar would mix with the lines
+    on_terminal = sys.stdout.isatty()  # where a progress bar would mix with the lines
     if workspace and user:
         pages = tables.conversations.query(workspace, user, DOCUMENTS)
-        items = items_of(pages, quiet=quiet)
+        items = items_of(pages, quiet=on_terminal)
     else:
-        items = scan(tables, DOCUMENTS, read_units, workspace, quiet=quiet)
+        items = scan(tables, DOCUMENTS, read_units, workspace, quiet=on_terminal)
     written, damaged, literal = 0, 0, 0
     for item in items:
         if user not in (None, item.user_id):
@@ -63,11 +65,14 @@ def export(
             continue
         literal += b'{"$' in document  # in a string, the quote would have a backslash
         if everything:
-            document = b'{"workspaceId":"%s","conversation":%s}' % (
-                item.workspace_id.encode(),
+            document = b'{"workspaceId":%s,"conversation":%s}' % (
+                json.dumps(item.workspace_id).encode(),
                 document,
             )
-        sys.stdout.buffer.write(document + b"\n")
+        if on_terminal:
+            show(document.decode())
+        else:
+            sys.stdout.buffer.write(document + b"\n")
         written += 1
     sys.stdout.buffer.flush()
     if literal:
@@ -80,5 +85,5 @@ def export(
             "`conversations workspaces` and `conversations users` list what there is.",
             NOTHING_MATCHED,
         )
-    typer.echo(f"Exported {counted(written, 'conversation')}.", err=True)
+    tell(f"Exported {counted(written, 'conversation')}.", err=True)
     raise typer.Exit(1 if damaged else 0)

@@ -12,8 +12,9 @@ import typer
 from domain.contact import comparable_email, comparable_phone, digits_of
 from domain.errors import UnreadableConversationError
 from ops.console.errors import NOTHING_MATCHED, counted, fail, show_error
-from ops.console.options import Json, Tables, print_rows, spell_key, with_tables
+from ops.console.options import Json, Tables, item_argument, print_rows, with_tables
 from ops.console.scan import ReadUnits, scan
+from ops.console.terminal import show, tell
 from storage.items import DOCUMENTS, Item
 
 _IDS_A_LINE = 100
@@ -70,7 +71,7 @@ def find(
     print_rows([contact.row for contact in found], as_json=as_json, err=ids)
     if ids:
         _print_arguments([contact.item for contact in found])
-    typer.echo(f"Found {counted(len(found), 'conversation')}.", err=True)
+    tell(f"Found {counted(len(found), 'conversation')}.", err=True)
     if damaged or doubtful or not found:
         raise typer.Exit(1 if damaged or doubtful else NOTHING_MATCHED)
 
@@ -146,12 +147,15 @@ def _read(item: Item) -> _Found | None:
 def _print_arguments(items: Sequence[Item]) -> None:
     from ops.tables.reading import has_ids
 
-    words = defaultdict[tuple[str, ...], list[str]](list)
+    ids = defaultdict[tuple[str, str], list[str]](list)
     for item in items:
         if has_ids(item):
-            words["--workspace", item.workspace_id, "--user", item.user_id] += ["--id", item.id]
+            ids[item.workspace_id, item.user_id].append(item.id)
         else:
-            words[()] += ["--item", spell_key(item.key)]
-    for whose, selected in words.items():
-        for start in range(0, len(selected), 2 * _IDS_A_LINE):  # xargs limits a line's length
-            print(shlex.join([*whose, *selected[start : start + 2 * _IDS_A_LINE]]))
+            show(item_argument(item))
+    for (workspace, user), all_ids in ids.items():
+        for start in range(0, len(all_ids), _IDS_A_LINE):  # xargs limits the length of a line
+            words = ["--workspace", workspace, "--user", user]
+            for id_ in all_ids[start : start + _IDS_A_LINE]:
+                words += ["--id", id_]
+            show(shlex.join(words))

@@ -12,6 +12,7 @@ import typer
 from domain.caller import Caller
 from ops.console.errors import fail, show_error
 from ops.console.options import Tables, User, Workspace, print_json, with_tables
+from ops.console.terminal import tell
 
 
 @with_tables
@@ -45,7 +46,7 @@ def get(
     print_json(json.loads(body))
     if link := headers.get("link"):
         cursor = dict(parse_qsl(urlsplit(link.partition("<")[2].partition(">")[0]).query))["cursor"]
-        typer.echo(f"More follow: add cursor={cursor}", err=True)
+        tell(f"More follow: add cursor={cursor}", err=True)
 
 
 def _answer(

@@ -24,6 +24,7 @@ from ops.console.options import (
     with_tables,
     workspace_id,
 )
+from ops.console.terminal import show, tell
 
 app = typer.Typer(
     rich_markup_mode=None,
@@ -83,7 +84,7 @@ def list_keys(user: OfUser = None, as_json: Json = False, *, tables: Tables) -> 
     rows = [*map(_to_json if as_json else _to_row, keys)]
     print_rows(rows, as_json=as_json, colours=[*map(_colour, keys)])
     if not keys:
-        typer.echo("There are no keys" + (f" of user {user}." if user else "."), err=True)
+        tell("There are no keys" + (f" of user {user}." if user else "."), err=True)
         raise typer.Exit(NOTHING_MATCHED)
 
 
@@ -159,9 +160,10 @@ def rotate(
     ends = min(ends, old.expires_at or ends)
     tables.api_keys.expire(old.key_hash, ends)  # last, so that a failure leaves the old key working
     if not as_json:
-        print(f"\n{old.key_id} works until {ends}.")
+        tell()
+        tell(f"{old.key_id} works until {ends}.")
         if expires_at and not given:
-            print(f"The new key ends when the old one would have: {expires_at}.")
+            tell(f"The new key ends when the old one would have: {expires_at}.")
 
 
 def _new(user: str, workspaces: frozenset[str], expires_at: str | None) -> tuple[str, ApiKey]:
@@ -238,15 +240,14 @@ def _show(key: str, issued: ApiKey, tables: Tables, *, as_json: bool) -> None:
         print_json({"key": key, **_to_json(issued)})
         return
     workspace = min(issued.workspace_ids)
-    print(
+    show(
         f"""{key}
 
 Save it now: only its hash is stored, and it is not shown again.
 {_line(issued)}
 
 Try it
-  curl -sS {tables.url} -H 'x-api-key: {key}' -H 'x-workspace-id: {workspace}'""",
-        flush=True,
+  curl -sS {tables.url} -H 'x-api-key: {key}' -H 'x-workspace-id: {workspace}'"""
     )
 
 
@@ -254,7 +255,7 @@ def _report(key: ApiKey, *, as_json: bool) -> None:
     if as_json:
         print_json(_to_json(key))
     else:
-        print(_line(key))
+        show(_line(key))
 
 
 def _line(key: ApiKey) -> str:

@@ -7,6 +7,7 @@ import typer
 
 from ops.console.errors import counted, fail, show_error
 from ops.console.options import WORKSPACE, Json, Tables, print_json, with_tables
+from ops.console.terminal import tell
 
 if TYPE_CHECKING:
     from ops.console.writer import Summary, Write
@@ -105,22 +106,22 @@ def load(
 
 
 def _print(summary: "Summary", *, dry_run: bool) -> None:
-    print(f"{summary.name}: {counted(summary.records, 'record')} in {summary.seconds:,.1f} s")
-    print(f"  {'valid' if dry_run else 'loaded':9}{summary.loaded:>12,}")
+    tell(f"{summary.name}: {counted(summary.records, 'record')} in {summary.seconds:,.1f} s")
+    tell(f"  {'valid' if dry_run else 'loaded':9}{summary.loaded:>12,}")
     if not dry_run:
-        print(f"  skipped  {summary.skipped:>12,}   not newer than what is stored")
-        print(f"  skipped  {summary.deleted:>12,}   deleted since")
+        tell(f"  skipped  {summary.skipped:>12,}   not newer than what is stored")
+        tell(f"  skipped  {summary.deleted:>12,}   deleted since")
     where = f"   see {summary.rejects}" if summary.rejects else ""
-    print(f"  rejected {summary.rejected:>12,}{where}")
+    tell(f"  rejected {summary.rejected:>12,}{where}")
     for reason, count in summary.reasons.most_common(_SHOWN_REASONS):
-        print(f"  {count:>21,}   {reason}")
+        tell(f"  {count:>21,}   {reason}")
     if (more := len(summary.reasons) - _SHOWN_REASONS) > 0:
-        print(f"  {'':>21}   and {counted(more, 'other reason')}")
+        tell(f"  {'':>21}   and {counted(more, 'other reason')}")
     if summary.left_out:
         names = (f"{name} ({count:,})" for name, count in summary.left_out.most_common())
-        print(f"  Fields left out: {', '.join(names)}")
+        tell(f"  Fields left out: {', '.join(names)}")
     if summary.late:
-        print(
+        tell(
             "  If clients have synced this workspace before: they find "
             f"{summary.late:,} of those loaded, updated over a minute ago, only when they read "
             "everything again."

@@ -3,6 +3,7 @@
 import inspect
 import json
 import os
+import shlex
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,12 +16,17 @@ import typer
 
 from domain.caller import WORKSPACE_ID, require_id
 from ops.console.errors import explain, fail, warn
+from ops.console.terminal import show, tell, visible
 from ops.local.environment import PARTIQL, Variables
+from storage.items import Item, item_at
 
 if TYPE_CHECKING:
     from domain.api_key import ApiKey
     from ops.tables.api_keys import IssuedKeys
     from ops.tables.conversations import StoredConversations
+
+
+_LONGEST_CELL = 200  # on a terminal: longer than any id
 
 
 def workspace_id(value: str) -> str:
@@ -41,23 +47,23 @@ def user_id(value: str) -> str:
         ) from None
 
 
-def item_key(value: str) -> tuple[str, str]:
-    """Parse the key of an item from the command line: any two texts that DynamoDB takes as one."""
+def item(value: str) -> Item:
+    """Parse the key of an item from the command line: any two texts that DynamoDB takes."""
     try:
         match json.loads(value):
             # AWS limits a partition key to 2,048 bytes, and a sort key to 1,024.
             case [str() as partition_key, str() as sort_key] if (
                 0 < len(partition_key.encode()) <= 2048 and 0 < len(sort_key.encode()) <= 1024
             ):
-                return partition_key, sort_key
+                return item_at(partition_key, sort_key)
     except (RecursionError, ValueError):
         pass
     raise typer.BadParameter('an item\'s key is a JSON array of two texts: ["PK","SK"].')
 
 
-def spell_key(key: tuple[str, str]) -> str:
-    """A key as `item_key` takes it: ASCII in one line, even if the key has line breaks."""
-    return json.dumps(key)
+def item_argument(item: Item) -> str:
+    """The argument that names an item by its key: ASCII in one line, whatever the key holds."""
+    return shlex.join(["--item", json.dumps(item.key)])
 
 
 WORKSPACE = typer.Option(metavar="ID", parser=workspace_id, help="The workspace.")
@@ -201,6 +207,7 @@ def with_tables(command: Callable[..., None]) -> Callable[..., None]:
     def run(**arguments: Any) -> None:
         from domain.errors import StoreError
 
+        _require_text(arguments)
         tables = Tables(**{name: arguments.pop(name) for name in _OPTIONS})
         try:
             command(tables=tables, **arguments)
@@ -222,10 +229,21 @@ def with_tables(command: Callable[..., None]) -> Callable[..., None]:
     return run
 
 
+def _require_text(arguments: Mapping[str, object]) -> None:
+    """Refuse arguments that are not UTF-8. Names of files, which are paths, may be anything."""
+    for argument in arguments.values():
+        for text in argument if isinstance(argument, list) else [argument]:
+            if isinstance(text, str) and not text.isascii():
+                try:
+                    text.encode()
+                except UnicodeEncodeError:
+                    fail(f"The argument {text!a} is not UTF-8.")
+
+
 def print_json(value: object) -> None:
-    """Print JSON, with escapes for what the terminal's encoding may lack."""
+    """Print JSON, with escapes for what the encoding of stdout may lack."""
     is_utf = sys.stdout.encoding.lower().startswith("utf")
-    print(json.dumps(value, indent=2, ensure_ascii=not is_utf), flush=True)
+    show(json.dumps(value, indent=2, ensure_ascii=not is_utf))
 
 
 def print_rows(
@@ -244,7 +262,10 @@ def print_rows(
     if as_json:
         print_json(rows)
     elif rows:
+        is_terminal = (sys.stderr if err else sys.stdout).isatty()
         cells = [[*rows[0]], *([str(value) for value in row.values()] for row in rows)]
+        if is_terminal:
+            cells = [[visible(cell, _LONGEST_CELL) for cell in line] for line in cells]
         widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
         for line, colour in zip_longest(cells, [None, *colours]):
-            typer.secho("  ".join(map(str.ljust, line, widths)).rstrip(), fg=colour, err=err)
+            tell("  ".join(map(str.ljust, line, widths)).rstrip(), colour=colour, err=err)

@@ -1,7 +1,6 @@
 """Shows the progress of long work, and handles Ctrl-C."""
 
 import signal
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,9 +12,11 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from ops.console.errors import counted
+from ops.console.terminal import tell, visible
 
 _T = TypeVar("_T")
 _LINE_SECONDS, _BAR_SECONDS = 10.0, 0.1
+_LONGEST_NAME = 100
 
 
 class Stop:
@@ -70,7 +71,7 @@ class Progressing:
         console = Console(stderr=True)
         self._is_terminal = console.is_terminal
         self._bar = Progress(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(),
             TextColumn("{task.fields[done]}"),
             TimeRemainingColumn(),
@@ -78,7 +79,7 @@ class Progressing:
             transient=True,
             disable=quiet or not self._is_terminal,
         )
-        self._task = self._bar.add_task(name, total=total or None, done="")
+        self._task = self._bar.add_task(visible(name, _LONGEST_NAME), total=total or None, done="")
 
     def __enter__(self) -> Self:
         self._bar.start()
@@ -98,4 +99,4 @@ class Progressing:
             self._bar.update(self._task, completed=position, done=done)
         else:
             share = f", {100 * position // self._total}%" if self._total else ""
-            print(f"{self._name}: {done}{share}", file=sys.stderr, flush=True)
+            tell(f"{self._name}: {done}{share}", err=True)

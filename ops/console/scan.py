@@ -10,6 +10,7 @@ import typer
 
 from ops.console.errors import NOTHING_MATCHED, counted, fail
 from ops.console.options import Json, Tables, print_rows, with_tables
+from ops.console.terminal import tell
 from storage.items import STATES, Item
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ def scan(
     table = tables.conversations
     items, units = table.scan_cost()
     dollars = units * _DOLLARS_A_UNIT
-    typer.echo(
+    tell(
         f"This reads the whole table: about {counted(items, 'item')} (DynamoDB's count, up to six "
         f"hours old), {counted(units, 'read unit')}, "
         f"{f'{dollars:,.2f}' if dollars >= _CENT else 'less than 0.01'} USD, "

@@ -20,6 +20,7 @@ from uuid import uuid4
 
 import typer
 
+from ops.console.terminal import show
 from ops.local.debugger import seconds_at_prompts
 from ops.local.environment import Variables, environment
 from ops.local.gateway import CodeError, FunctionError
@@ -113,27 +114,34 @@ class Functions:
     @contextmanager
     def _running(self, function: Function) -> Iterator[None]:
         variables = {**function.variables, **self._variables}
-        stdout = sys.stderr if self._verbose else self._printed
         try:
-            with environment(variables), redirect_stdout(stdout):
+            with environment(variables), redirect_stdout(self._printed):
                 yield
         except CodeError:
             raise
         except (Exception, SystemExit) as error:
             self._show()
-            traceback.print_exc()
+            show(traceback.format_exc().removesuffix("\n"), err=True)
             raise FunctionError(function.name) from error
         finally:
-            self._printed.seek(0)
-            self._printed.truncate()
+            if self._verbose:
+                self._show()
+            self._forget()
 
     def _show(self) -> None:
-        sys.stderr.write(self._printed.getvalue())
+        if printed := self._printed.getvalue():
+            show(printed.removesuffix("\n"), err=True)
+        self._forget()
+
+    def _forget(self) -> None:
+        self._printed.seek(0)
+        self._printed.truncate()
 
 
 def notice(text: str, colour: str | None = None) -> None:
     """Print on stderr, in colour on a terminal unless `NO_COLOR` is set."""
-    typer.secho(text, err=True, fg=colour, color=False if os.environ.get("NO_COLOR") else None)
+    colours = False if os.environ.get("NO_COLOR") else None
+    typer.secho(text, err=True, fg=colour, color=colours)  # noqa: TID251 - of this repository
 
 
 class _Code:

@@ -6,14 +6,17 @@ import queue
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
+from threading import Thread
 from types import TracebackType
 from typing import Any, Self
 from uuid import uuid4
 
+from ops.console.terminal import show
 from ops.local import cloudformation
 from ops.local.environment import Variables
 from ops.local.functions import SRC
@@ -22,7 +25,6 @@ from ops.local.template import Function
 
 _ARN = cloudformation.function_arn("local")
 _DEADLINE_SECONDS = 120
-_STDERR = 2
 
 
 class InvocationError(Exception):
@@ -54,10 +56,29 @@ def play(event: dict[str, Any], function: Function, variables: Variables) -> Any
     given = {name: value for name, value in environment.items() if value is not None}
     command = (sys.executable, "-m", "awslambdaric", function.handler)
     try:
-        with Process(command, given, stdout=_STDERR) as process:
+        with _log() as log, Process(command, given, stdout=log) as process:
             return json.loads(process.invoke(json.dumps(event).encode()).answer)
     except InvocationError as error:
         return json.loads(error.answer)
+
+
+@contextmanager
+def _log() -> Iterator[int]:
+    """A file descriptor whose lines are shown on stderr."""
+    reading, writing = os.pipe()
+
+    def show_lines() -> None:
+        with open(reading, encoding="utf-8", errors="replace") as lines:  # noqa: PTH123 - no path
+            for line in lines:
+                show(line.removesuffix("\n"), err=True)
+
+    thread = Thread(target=show_lines)
+    thread.start()
+    try:
+        yield writing
+    finally:
+        os.close(writing)
+        thread.join()
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from urllib.parse import quote
 
 import typer
 
+from ops.console.terminal import LONGEST_LINE, visible
 from ops.local import demo, docs_site, template
 from ops.local.addresses import address_of
 from ops.local.dynamodb import demo_data
@@ -190,6 +191,8 @@ def _log(request: str, response: Response, seconds: float) -> None:
         status += " " + json.loads(response.body)["error"]["code"]
     request = _CUSTOMER.sub(r"\1...", _KEY.sub("tk_...", request))
     shown = quote(request, safe=string.punctuation + " ")
+    if sys.stderr.isatty():
+        shown = visible(shown, LONGEST_LINE)
     time_of_day = typer.style(time.strftime("%H:%M:%S"), dim=True)
     request_id = headers.get("x-request-id")  # the reference pages have none
     last = " " + typer.style(request_id, dim=True) if request_id else ""

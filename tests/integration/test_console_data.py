@@ -413,7 +413,9 @@ def test_a_key_for_a_workspace_that_holds_nothing_of_its_user_is_issued_with_a_w
     assert run(*issue, "--workspace", "dmeo").stderr == ""
 
 
-def test_keys_are_listed_in_colour_with_their_states_and_none_in_a_word() -> None:
+def test_keys_are_listed_in_colour_with_their_states_and_none_in_a_word(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     none, as_json = run("keys", "list"), run("keys", "list", "--user", "u", "--json")
     assert (none.stdout, none.stderr, none.exit_code) == ("", "There are no keys.\n", 3)
     assert as_json.stderr == "There are no keys of user u.\n"
@@ -422,11 +424,12 @@ def test_keys_are_listed_in_colour_with_their_states_and_none_in_a_word() -> Non
     done(*issue)
     done("keys", "revoke", done(*issue)["keyId"])
     done("keys", "rotate", done(*issue, "--expires", "2100-01-31")["keyId"], "--overlap", "0m")
+    assert "\x1b" not in CliRunner().invoke(app, ["keys", "list"], color=True).stdout
+    monkeypatch.setattr("typer.testing._NamedTextIOWrapper.isatty", lambda _: True, raising=False)
     shown = CliRunner().invoke(app, ["keys", "list"], color=True).stdout
     colours = {"never expires": 32, "expires 2100": 32, "revoked ": 31, "expired ": 33}
     for state, colour in colours.items():
         assert re.search(rf"^\x1b\[{colour}mkey_\w+  [\d-]+  {state}", shown, re.MULTILINE)
-    assert "\x1b" not in run("keys", "list").stdout
     plain = CliRunner().invoke(app, ["keys", "list"], color=True, env={"NO_COLOR": "1"})
     assert "\x1b" not in plain.stdout
 

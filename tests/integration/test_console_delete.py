@@ -1,15 +1,18 @@
 """`conversations delete`: tombstones, purges, and which items are meant."""
 
 import json
+import shlex
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import typer
 from typer.testing import CliRunner, Result
 
+from domain.errors import StoreUnavailableError
 from domain.timestamp import now
 from ops.cli import app
 from ops.local.demo import USER
+from ops.tables.api_keys import IssuedKeys
 from ops.tables.conversations import StoredConversations
 from storage.conversations import ConversationTable
 from tests.support.api import Api, conversation
@@ -146,16 +149,153 @@ def test_erasing_removes_keys_first_and_what_is_written_meanwhile(
     purge = StoredConversations.purge
     keys_left = []
 
-    def purge_late(self: StoredConversations, items: Any) -> None:
+    def purge_late(self: StoredConversations, *arguments: Any) -> None:
         keys_left.append(dynamodb.scan(TableName="ApiKeysTable")["Items"])
-        purge(self, items)
+        purge(self, *arguments)
         if len(keys_left) == 1:  # a writer that goes on
             put(table, conversation(id="late"))
 
     monkeypatch.setattr(StoredConversations, "purge", purge_late)
     assert delete(*ERASE, "--yes").exit_code == 0
-    assert [[key["userId"]["S"] for key in keys] for keys in keys_left] == [["another"]] * 3
+    assert [[key["userId"]["S"] for key in keys] for keys in keys_left] == [["another"]] * 2
     assert USER not in everything(dynamodb)
+
+
+MALFORMED = ("my workspace", "", " ", "a\nb\r\x00", "ü", "w" * 65)
+
+
+def put_items(dynamodb: "DynamoDBClient", *keys: tuple[str, str], **attributes: str) -> None:
+    for partition_key, sort_key in keys:
+        item: Any = {"pk": {"S": partition_key}, "sk": {"S": sort_key}}
+        item |= {name: {"S": value} for name, value in attributes.items()}
+        dynamodb.put_item(TableName="ConversationsTable", Item=item)
+
+
+@pytest.mark.usefixtures("person")
+def test_items_with_malformed_keys_do_not_block_an_erasure(dynamodb: "DynamoDBClient") -> None:
+    put_items(dynamodb, *((f"{workspace}#{USER}", "no instant") for workspace in MALFORMED))
+    put_items(dynamodb, (f"my workspace#{USER}x", "of another"))
+    erased = delete(*ERASE, "--yes")
+    assert erased.exit_code == 0, erased.output
+    assert f"Erased 2 API keys and {3 + len(MALFORMED)} items of user {USER}.\n" in erased.stdout
+    assert f"#{USER}'" not in everything(dynamodb)
+    assert "of another" in everything(dynamodb)
+
+
+@pytest.mark.usefixtures("person")
+def test_items_that_may_be_the_user_s_are_named_with_the_option_that_removes_them(
+    dynamodb: "DynamoDBClient",
+) -> None:
+    unclear = [(USER, "x"), (f"a#{USER}#c", "it's\n"), (f"a#b#{USER}", "x")]
+    put_items(dynamodb, *unclear, ("nohash", "x"), (f"{USER}#another", "2024#valid"))
+    erased = delete(*ERASE, "--yes", "--json")
+    assert (erased.exit_code, json.loads(erased.stdout)) == (1, {"keys": 2, "items": 3})
+    named = [line for line in erased.stderr.splitlines() if "may be the user's" in line]
+    assert len(named) == len(unclear)
+    for line in named:
+        arguments = shlex.split(line.partition("the user's: ")[2])
+        assert delete("--purge", "--yes", *arguments).exit_code == 0
+    assert delete(*ERASE, "--yes").exit_code == 3
+    assert {item["pk"]["S"] for item in dynamodb.scan(TableName="ConversationsTable")["Items"]} == {
+        *("nohash", f"{USER}#another", "demo#another", "demo-busy#another")
+    }
+
+
+@pytest.mark.usefixtures("person")
+def test_whatever_fails_an_erasure_removes_the_rest_and_names_what_is_left(
+    table: ConversationTable, dynamodb: "DynamoDBClient", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(table, *(conversation(id=f"more {number}") for number in range(60)))
+    stuck = f"demo#{USER}", "2024-12-01T08:45:00.000Z#more 31"
+    purge, remove = StoredConversations.purge, IssuedKeys.delete
+    (first_key, *_) = [
+        key["keyId"]["S"]
+        for key in dynamodb.scan(TableName="ApiKeysTable")["Items"]
+        if key["userId"]["S"] == USER
+    ]
+
+    def fail_at_one(self: StoredConversations, items: Any, *patience: Any) -> None:
+        if stuck in [item.key for item in items]:
+            raise StoreUnavailableError("AccessDeniedException")
+        purge(self, items, *patience)
+
+    def fail_at_first(self: IssuedKeys, key_hash: str) -> None:
+        if (key := self.find(key_hash)) and key.key_id == first_key:
+            raise StoreUnavailableError("InternalServerError")
+        remove(self, key_hash)
+
+    monkeypatch.setattr(StoredConversations, "purge", fail_at_one)
+    monkeypatch.setattr(IssuedKeys, "delete", fail_at_first)
+    result = delete(*ERASE, "--yes", "--json")
+    assert (result.exit_code, json.loads(result.stdout)) == (1, {"keys": 1, "items": 62})
+    assert f"Not removed: API key {first_key} (InternalServerError)." in result.stderr
+    named = f"Not removed: --item '{json.dumps(stuck)}' (AccessDeniedException)."
+    assert named in result.stderr
+    assert "AWS denies access." in result.stderr
+    items = dynamodb.scan(TableName="ConversationsTable")["Items"]
+    assert [item["sk"]["S"] for item in items if USER in item["pk"]["S"]] == [stuck[1]]
+    monkeypatch.undo()
+    assert delete(*ERASE, "--yes").exit_code == 0
+    assert USER not in everything(dynamodb)
+
+
+@pytest.mark.usefixtures("person")
+def test_an_erasure_that_cannot_look_again_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    scan = StoredConversations.scan
+    calls = iter(range(9))
+
+    def fail_later(self: StoredConversations, *arguments: Any) -> Any:
+        if next(calls):
+            raise StoreUnavailableError("ThrottlingException")
+        return scan(self, *arguments)
+
+    monkeypatch.setattr(StoredConversations, "scan", fail_later)
+    result = delete(*ERASE, "--yes", "--json")
+    assert (result.exit_code, json.loads(result.stdout)) == (1, {"keys": 2, "items": 3})
+    assert "Not removed: what may have been written meanwhile (Throttling" in result.stderr
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        *(("#victim", "2024-12-01T08:45:00.000Z#1"), ("nohash", "x"), ("a#b#c", "x")),
+        *(("demo#u", "no hash"), ("demo#u", "2024#a#b"), ("--yes", "-h"), ("it's", '"x" ')),
+        *(("line\nbreak", "\x00\x1b[2J"), ("ü👍", " "), ("w#u", "2024-12-01T08:45:00.000Z#1")),
+        ("p" * 2048, "s" * 1024),
+    ],
+)
+def test_an_item_is_purged_by_its_literal_key(
+    dynamodb: "DynamoDBClient", key: tuple[str, str]
+) -> None:
+    put_items(dynamodb, key, (f"{key[0][:-1]}!", key[1]), (key[0], f"{key[1][:-1]}!"))
+    argument = ("--item", json.dumps(key))
+    assert "--item needs --purge" in refused(*argument)
+    assert "1 conversation by key" in delete("--purge", *argument, stdin="n\n").stderr
+    assert len(stored_keys(dynamodb)) == 3
+    purge = ("--purge", "--all-versions", "--yes", "--json", *argument)  # as for lines of `find`
+    result = delete(*purge)
+    assert (result.exit_code, json.loads(result.stdout)["conversations"]) == (0, 1), result.stderr
+    assert key not in stored_keys(dynamodb)
+    assert len(stored_keys(dynamodb)) == 2
+    again = delete(*purge)
+    assert (again.exit_code, "there is no item" in again.stderr) == (3, True)
+
+
+def stored_keys(dynamodb: "DynamoDBClient") -> set[tuple[str, str]]:
+    items = dynamodb.scan(TableName="ConversationsTable")["Items"]
+    return {(item["pk"]["S"], item["sk"]["S"]) for item in items}
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        *("nohash", '"ab"', '{"a":1,"b":2}', "[]", '["a"]', '["a",1]', '["","x"]', '["x",""]'),
+        *('["a","b","c"]', '["\\ud800","x"]', "[" * 100_000, json.dumps(["x" * 2049, "x"])),
+        json.dumps(["x", "ü" * 513]),
+    ],
+)
+def test_what_no_item_has_as_its_key_is_refused(key: str) -> None:
+    assert "an item's key is a JSON array of two texts" in refused("--purge", "--item", key)
 
 
 def test_purging_tombstones_spares_conversations(
@@ -249,7 +389,20 @@ def test_all_versions_of_an_id_go_when_told(api: Api) -> None:
         ),
         *(
             (("--all-workspaces", *arguments), "--all-workspaces needs --user, and no other")
-            for arguments in ((), OF_THE_USER, (*OF_THE_USER[2:], "--id", "1"), ("--purge",))
+            for arguments in (
+                ("--item", '["w","s"]', *OF_THE_USER[2:]),
+                (),
+                OF_THE_USER,
+                (*OF_THE_USER[2:], "--id", "1"),
+                ("--purge",),
+            )
+        ),
+        *(
+            (("--item", '["w","s"]', *arguments), "--item needs --purge, and no other")
+            for arguments in (
+                *((), OF_THE_USER, ("--purge", *OF_THE_USER), ("--purge", "--id", "1")),
+                ("--purge", "--tombstones"),
+            )
         ),
         *(
             ((*which, *versions), "--created-at and --all-versions need --id")

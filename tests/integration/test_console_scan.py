@@ -3,6 +3,8 @@
 import json
 import re
 import shlex
+import subprocess
+import sys
 from threading import Event
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +18,11 @@ from ops.tables.conversations import StoredConversations
 from storage.conversations import ConversationTable
 from tests.support.api import conversation
 from tests.support.tables import bury, put
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -184,6 +191,45 @@ def test_what_is_found_can_be_deleted() -> None:
     assert len(listed("workspaces")) == 1
 
 
+def test_items_whose_keys_hold_no_ids_are_found_and_can_be_deleted(
+    table: ConversationTable, dynamodb: "DynamoDBClient"
+) -> None:
+    put(table, conversation(id="1"))
+    (item,) = dynamodb.scan(TableName="ConversationsTable")["Items"]
+    plain = {"document": {"S": json.dumps(conversation(id="1"))}}
+    keys = ("#victim", "nohash", "a#b#c", "it's #1", "line\nbreak", '"', f" #{USER}")
+    for number, key in enumerate(keys):
+        copy: Any = item | {"pk": {"S": key}} | (plain if number % 2 else {})
+        dynamodb.put_item(TableName="ConversationsTable", Item=copy)
+    copy = item | {"sk": {"S": "no id"}}
+    dynamodb.put_item(TableName="ConversationsTable", Item=copy)
+    result = run("find", "--customer", "customer@example.com", "--ids")
+    assert result.exit_code == 0, result.output
+    lines = result.stdout.splitlines()
+    assert len(lines) == len(keys) + 2
+    command = ["xargs", "-L", "1", sys.executable, "-c"]
+    command.append("import json, sys; print(json.dumps(sys.argv[1:]))")
+    read = subprocess.run(command, input=result.stdout_bytes, capture_output=True, check=True)
+    for line, words in zip(lines, read.stdout.splitlines(), strict=True):
+        assert shlex.split(line) == json.loads(words)
+        deleted = run("delete", *json.loads(words), "--purge", "--all-versions", "--yes")
+        assert deleted.exit_code == 0, deleted.output
+    assert dynamodb.scan(TableName="ConversationsTable")["Items"] == []
+
+
+def test_what_is_stored_below_a_malformed_key_and_is_no_conversation_is_named(
+    dynamodb: "DynamoDBClient",
+) -> None:
+    options: Any = {zstd.CompressionParameter.checksum_flag: 1}
+    for number, text in enumerate((b"null", b"[", b'{"customer":"x"}', b"{}", b"[" * 100_000)):
+        item: Any = {"pk": {"S": "nohash"}, "sk": {"S": f"s{number}"}}
+        item["document"] = {"B": zstd.compress(text, options=options)}
+        dynamodb.put_item(TableName="ConversationsTable", Item=item)
+    result = run("find", "--customer", "me@example.com")
+    assert result.exit_code == 1, result.output
+    assert result.stderr.count("error: The conversation at ('nohash', 's") == 5
+
+
 def test_a_line_of_ids_is_no_longer_than_xargs_takes(table: ConversationTable) -> None:
     put(table, *(conversation(id=f"{number:0128}") for number in range(120)))
     lines = run("find", "--customer", "customer@example.com", "--ids").stdout.splitlines()
@@ -203,6 +249,18 @@ def test_a_damaged_conversation_that_may_be_the_customer_s_is_named(
 
 
 # export
+
+
+def test_an_export_of_a_malformed_workspace_is_still_json(dynamodb: "DynamoDBClient") -> None:
+    workspace = 'a"b\\c\n'
+    item: Any = {
+        "pk": {"S": f"{workspace}#{USER}"},
+        "sk": {"S": "2024-12-01T08:45:00.000Z#1"},
+        "document": {"S": json.dumps(conversation(id="1"))},
+    }
+    dynamodb.put_item(TableName="ConversationsTable", Item=item)
+    (line,) = run("export", "--all").stdout.splitlines()
+    assert json.loads(line)["workspaceId"] == workspace
 
 
 @pytest.mark.usefixtures("stored")

@@ -1,7 +1,9 @@
 import os
 import re
 import sys
+from contextlib import suppress
 from dataclasses import replace
+from io import StringIO
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -170,6 +172,26 @@ def test_logs_are_always_shown_if_asked_for(
     write(tmp_path, "print('log line')")
     functions(tmp_path, verbose=True).invoke("F", {})
     assert capsys.readouterr() == ("", "log line\n")
+
+
+@pytest.mark.parametrize("body", ["print(event); return {}", "raise ValueError(event)"])
+def test_what_functions_log_does_not_control_a_terminal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, body: str
+) -> None:
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    write(tmp_path, body)
+    event: Any = "\x1b[2J\x9b\x7f"
+    with suppress(FunctionError):
+        functions(tmp_path, verbose=True).invoke("F", event)
+    shown = terminal.getvalue()
+    assert "\\u001b[2J\\u009b\\u007f\n" in shown
+    assert not {*shown} & {*event[0], *"\x9b\x7f"}
+
+
+class Terminal(StringIO):
+    def isatty(self) -> bool:
+        return True
 
 
 def test_the_context_counts_down_from_the_timeout() -> None:
