@@ -75,7 +75,7 @@ invoke: $(BIN)/conversations ## Run EVENT=events/list.json in Lambda's own runti
 	@$(BIN)/conversations invoke "$(or $(EVENT),events/list.json)"
 
 .PHONY: sam-local
-sam-local: $(BIN)/conversations $(SAM_VENV)/bin/sam ## Run every event with sam local invoke, and compare with tests/support/answers.json (Docker)
+sam-local: $(BIN)/conversations $(SAM_VENV)/bin/sam ## Run every event with sam local invoke, and ask sam local start-api; compare with what is recorded (Docker)
 	@$(BIN)/python -m tests.support.answers sam
 
 lock: $(BIN)/conversations ## Update the hash-pinned locks from pyproject.toml

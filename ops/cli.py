@@ -194,7 +194,8 @@ def invoke(
 def seed() -> None:
     """Create the tables, with the demo data, in the DynamoDB at AWS_ENDPOINT_URL_DYNAMODB.
 
-    Meant for the DynamoDB Local that `sam local` uses. Running it again changes nothing.
+    Meant for the DynamoDB Local that `sam local` uses; it may still be starting. Running it again
+    changes nothing.
 
         AWS_ENDPOINT_URL_DYNAMODB=http://127.0.0.1:8000 conversations seed
     """
@@ -209,7 +210,7 @@ def seed() -> None:
         )
     deployment = template.load()
     with _explained():
-        local.fill(deployment, local.given(endpoint))
+        local.fill_when_started(deployment, local.given(endpoint))
     tell(f"{' and '.join(deployment.tables)} at {endpoint} hold the demo data.")
 
 

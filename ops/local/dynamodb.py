@@ -1,6 +1,7 @@
 """A DynamoDB on this machine, with the template's tables and the demo data in it."""
 
 import os
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from threading import Event
@@ -23,6 +24,7 @@ from storage.items import pack
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
+SECONDS_TO_START = 30
 _CREDENTIALS = {"AWS_ACCESS_KEY_ID": "local", "AWS_SECRET_ACCESS_KEY": "local"}
 
 
@@ -90,6 +92,22 @@ def fill(template: Template, variables: Variables) -> None:
         raise UnusableEndpointError(
             f"No DynamoDB answers at {endpoint} ({error.reason})."
         ) from None
+
+
+def fill_when_started(template: Template, variables: Variables) -> None:
+    """As `fill`, but wait for a DynamoDB that is just starting.
+
+    Raises:
+        UnusableEndpointError: it does not answer within 30 seconds.
+    """
+    deadline = time.monotonic() + SECONDS_TO_START
+    while True:
+        try:
+            return fill(template, variables)
+        except UnusableEndpointError:
+            if time.monotonic() >= deadline:
+                raise
+            time.sleep(0.5)
 
 
 def _create_tables(dynamodb: "DynamoDBClient", template: Template) -> None:

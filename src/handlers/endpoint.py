@@ -32,6 +32,7 @@ class Request:
         headers: the values of each header, by its name in lower case.
         query: the values of each query parameter.
         context: the event's `requestContext`.
+        public_url: the template's parameter `PublicUrl`.
         seconds_left: returns how long the function may still run.
     """
 
@@ -40,6 +41,7 @@ class Request:
     headers: Values
     query: Values
     context: Mapping[str, Any]
+    public_url: str
     seconds_left: Callable[[], float]
 
     def header(self, name: str) -> str:
@@ -92,6 +94,7 @@ def _request(event: Mapping[str, Any], request_id: str, context: "LambdaContext"
         headers=headers,
         query=_values(event, "queryStringParameters", "multiValueQueryStringParameters"),
         context=event["requestContext"],
+        public_url=(event.get("stageVariables") or {}).get("publicUrl", ""),
         seconds_left=lambda: context.get_remaining_time_in_millis() / 1000,
     )
 

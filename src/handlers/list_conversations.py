@@ -77,18 +77,27 @@ def _place() -> str:
 
 
 def _link(request: Request, following: tuple[str, str] | None) -> str:
-    """A `Link` to the client's own address with another cursor; "" if nothing follows."""
+    """A `Link` to this list with another cursor; "" if nothing follows."""
     if following is None:
         return ""
     relation, to = following
+    query = {**{name: values[0] for name, values in request.query.items()}, "cursor": to}
+    return f'<{_address(request)}?{urlencode(query, quote_via=quote)}>; rel="{relation}"'
+
+
+def _address(request: Request) -> str:
+    """The list's address without its query: under `PublicUrl`, or as the client used it.
+
+    `X-Forwarded-Host` is not trusted: any client can send it.
+    """
+    if request.public_url:
+        return f"{request.public_url}{request.context['resourcePath']}"
     scheme = "http" if request.header("x-forwarded-proto") == "http" else "https"
     # The pattern has no comma, so two Host headers do not match.
     hosts = (request.header("host"), request.context.get("domainName") or "")
     host = next(filter(_HOST.fullmatch, hosts), None)
     origin = f"{scheme}://{host}" if host else ""  # a Link may be relative, RFC 8288
-    query = {**{name: values[0] for name, values in request.query.items()}, "cursor": to}
-    address = f"{origin}{request.context['path']}?{urlencode(query, quote_via=quote)}"
-    return f'<{address}>; rel="{relation}"'
+    return f"{origin}{request.context['path']}"
 
 
 def _record(page: Page, status: int, size: int, *, whole: bool) -> None:

@@ -496,7 +496,10 @@ def test_a_second_version_takes_over_with_its_parameters(
     deployment: Deployment, keys: Keys
 ) -> None:
     before = deployment.get(keys.key).body
-    deployment.deploy(LogLevel="ERROR", ThrottlingRate="1", ThrottlingBurst="3")
+    public_url = "https://www.example.com/chat"
+    deployment.deploy(
+        LogLevel="ERROR", ThrottlingRate="1", ThrottlingBurst="3", PublicUrl=public_url
+    )
     functions = deployment.client("lambda")
     names = [function["FunctionName"] for function in functions.list_functions()["Functions"]]
     for name in set(names) - {f"CodeDeployHook_{STACK}"}:  # it has no versions
@@ -511,6 +514,8 @@ def test_a_second_version_takes_over_with_its_parameters(
     assert answer.body == before
     logged = "\n".join(deployment.logs("list-conversations"))
     assert answer.headers["x-request-id"] not in logged
+    link = deployment.get(keys.key, limit="1").headers["link"]
+    assert link.startswith(f"<{public_url}/v1/api/conversations?limit=1&cursor=")
 
 
 def test_too_many_requests_at_once_are_throttled_with_a_problem(

@@ -688,6 +688,22 @@ def test_the_link_repeats_the_address_as_the_client_used_it(
     assert link.endswith('>; rel="next"')
 
 
+def test_behind_another_gateway_the_link_names_the_public_address(
+    api: Api, table: ConversationTable
+) -> None:
+    put(table, *(conversation(id=str(number)) for number in range(3)))
+    event = json.loads((EVENTS / "list.json").read_text())
+    event["requestContext"]["authorizer"] = api.authorizer
+    event["stageVariables"] = {"publicUrl": "https://www.example.com/chat"}
+    event["headers"] |= {"X-Forwarded-Host": "other.example"}
+    event["multiValueHeaders"] |= {"X-Forwarded-Host": ["other.example"]}
+    event["queryStringParameters"] = {"limit": "2"}
+    event["multiValueQueryStringParameters"] = {"limit": ["2"]}
+    # Without the stage's /prod, which CloudFront or a domain's mapping adds.
+    address = "https://www.example.com/chat/v1/api/conversations"
+    assert play(event).headers["link"].startswith(f"<{address}?limit=2&cursor=")
+
+
 def test_no_header_writes_into_the_link(api: Api, table: ConversationTable) -> None:
     put(table, *(conversation(id=str(number)) for number in range(3)))
     expected = api.get(limit="2").headers["link"]
@@ -698,6 +714,7 @@ def test_no_header_writes_into_the_link(api: Api, table: ConversationTable) -> N
         {"Host": 'other.example/>; rel="x", <https://other.example'},
         {"X-Forwarded-Proto": 'x://other.example/>; rel="x", <https'},
         {"X-Forwarded-Proto": ["http", "https"]},
+        {"X-Forwarded-Host": "other.example", "Forwarded": "host=other.example"},
     )
     for headers in spoofed:
         assert api.get(limit="2", headers=headers).headers["link"] == expected

@@ -18,7 +18,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import httpx
 import pytest
@@ -26,7 +26,7 @@ from typer.testing import CliRunner
 
 from domain.api_key import generate
 from ops.cli import app
-from ops.local import gateway, server, template
+from ops.local import dynamodb, gateway, server, template
 from ops.local.demo import DOCUMENTED, KEYS
 from ops.local.dynamodb import fill
 from ops.local.environment import environment
@@ -414,6 +414,23 @@ def test_seeding_again_changes_nothing(local: LocalApi, monkeypatch: pytest.Monk
         == f"ConversationsTable and ApiKeysTable at {local.dynamodb} hold the demo data.\n"
     )
     assert get(local, workspace="demo-busy", path=page).body == before
+
+
+def test_seed_waits_for_a_dynamodb_that_is_starting(
+    local: LocalApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    attempts = []
+
+    def starting(*arguments: Any) -> None:
+        attempts.append(arguments)
+        if len(attempts) < 3:
+            raise dynamodb.UnusableEndpointError
+        fill(*arguments)
+
+    monkeypatch.setattr(dynamodb, "fill", starting)
+    monkeypatch.setenv(ENDPOINT, local.dynamodb)
+    done = CliRunner().invoke(app, ["seed"])
+    assert (done.exit_code, len(attempts)) == (0, 3), done.output
 
 
 def port_of(address: str) -> int:

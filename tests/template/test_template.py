@@ -690,6 +690,22 @@ def test_another_tls_policy_makes_another_deployment_which_it_takes_effect_with(
     assert len(ids) == 2
 
 
+def test_a_public_address_reaches_the_function_as_a_stage_variable_or_not_at_all(
+    template: Json,
+) -> None:
+    (stage,) = of_type(template, "AWS::ApiGateway::Stage").values()
+    variable = {"publicUrl": {"Ref": "PublicUrl"}}
+    assert stage["Variables"] == {"Fn::If": ["HasPublicUrl", variable, NO_VALUE]}
+    empty = {"Fn::Equals": [{"Ref": "PublicUrl"}, ""]}
+    assert template["Conditions"]["HasPublicUrl"] == {"Fn::Not": [empty]}
+    pattern = template["Parameters"]["PublicUrl"]["AllowedPattern"]
+    for address in ("", "https://www.example.com", "http://gateway.internal:8443/a_b/~c-d"):
+        assert re.fullmatch(pattern, address)
+        assert re.fullmatch("[A-Za-z0-9._~:/?#&=,-]*", address)  # API Gateway's own rule
+    for address in ("www.example.com", "https://a/", "https://a?b", "https://a#b", "https://é"):
+        assert not re.fullmatch(pattern, address)
+
+
 def test_a_domain_leads_to_the_stage(template: Json) -> None:
     domain = of_type(template, "AWS::ApiGateway::DomainName")["Domain"]
     assert domain["RegionalCertificateArn"] == {"Ref": "CertificateArn"}

@@ -11,6 +11,7 @@ from typer.main import get_command
 from typer.testing import CliRunner, Result
 
 from ops.cli import app
+from ops.local import dynamodb
 from ops.local.template import ROOT
 
 
@@ -177,6 +178,7 @@ def test_demo_data_goes_to_a_dynamodb_on_this_machine_only(
     monkeypatch: pytest.MonkeyPatch, endpoint: str, reason: str
 ) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL_DYNAMODB", endpoint)
+    monkeypatch.setattr(dynamodb, "SECONDS_TO_START", 0)
     assert reason in complaint(run("seed"))
     assert reason in complaint(run("serve", "--port", "0"))
 
