@@ -38,10 +38,11 @@ class Server(HttpServer):
 
     def shutdown_request(self, request: Any) -> None:
         if not self.reset:
-            return super().shutdown_request(request)
+            super().shutdown_request(request)
+            return
         # What the client has not read is lost.
         request.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        return request.close()
+        request.close()
 
 
 class Connection(StreamRequestHandler):
