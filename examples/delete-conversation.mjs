@@ -1,38 +1,32 @@
 // Deletes a conversation: node delete-conversation.mjs WORKSPACE USER ID CREATED_AT
 // It leaves a tombstone, as docs/item-layout.md explains.
+import { realpathSync } from "node:fs";
 import { DynamoDBClient, GetItemCommand, PutItemCommand } from "@aws-sdk/client-dynamodb";
+import { instant, itemKey } from "./put-conversation.mjs";
 
-const DAY = 86_400; // seconds
+const DAY = 86_400_000; // milliseconds
+// A tombstone that arrives long after its `deletedAt` is too late for sync.
+const quickly = () => ({ abortSignal: AbortSignal.timeout(20_000) });
 
+// Deletes the conversation. Returns false if there is none, or it is deleted already. Throws if an
+// argument is malformed, or no tombstone can be newer than the item.
 export async function remove(client, table, workspaceId, userId, id, createdAt) {
-  if (!/^[A-Za-z0-9_-]{1,64}$/.test(workspaceId ?? "")) throw new Error("malformed workspace id");
-  for (const text of [userId, id])
-    if (!/^[ -"$-~]{1,128}$/.test(text ?? "")) throw new Error("malformed _id or userId");
-  const Key = {
-    pk: { S: `${workspaceId}#${userId}` },
-    sk: { S: `${new Date(createdAt).toISOString()}#${id}` }, // milliseconds, Z
-  };
-  const read = new GetItemCommand({
-    TableName: table,
-    Key,
-    ProjectionExpression: "updatedKey, deletedAt, agentId, pathwayId",
-    ConsistentRead: true,
-  });
-  for (;;) {
-    const { Item: item } = await client.send(read);
-    if (!item || item.deletedAt) return; // nothing to delete, or deleted already
-    const updatedAt = Date.parse(item.updatedKey?.S.split("#")[0] ?? "1970-01-01");
-    const now = Date.now(); // read again for each attempt: sync clients look back one minute only
-    const deletedAt = new Date(Math.max(now, updatedAt + 1)).toISOString();
-    const { agentId, pathwayId } = item;
-    const tombstone = {
-      ...Key,
-      ...(agentId && { agentId }),
-      ...(pathwayId && { pathwayId }),
-      deletedAt: { S: deletedAt },
-      updatedKey: { S: `${deletedAt}#${id}` },
-      expiresAt: { N: String(Math.floor(now / 1000) + 90 * DAY) },
-    };
+  const Key = itemKey(workspaceId, userId, id, createdAt);
+  for (let attempt = 0; attempt < 10; attempt++) {
+    const answer = await client.send(
+      new GetItemCommand({
+        TableName: table,
+        Key,
+        ProjectionExpression: "updatedKey, deletedAt, agentId, pathwayId",
+        ConsistentRead: true,
+        ReturnConsumedCapacity: "TOTAL",
+      }),
+      quickly(),
+    );
+    if (!answer.ConsumedCapacity) throw new Error("the answer was cut off: try again"); // there may be an item
+    const item = answer.Item;
+    if (!item || item.deletedAt) return false;
+    const tombstone = { ...Key, ...tombstoneOf(item, id, Date.now()) };
     const write = new PutItemCommand({
       TableName: table,
       Item: tombstone,
@@ -41,17 +35,55 @@ export async function remove(client, table, workspaceId, userId, id, createdAt) 
       ExpressionAttributeValues: { ":updatedKey": tombstone.updatedKey },
     });
     try {
-      // Give up after 20 seconds. The whole deletion can be repeated.
-      await client.send(write, { abortSignal: AbortSignal.timeout(20_000) });
-      return;
+      await client.send(write, quickly());
+      return true;
     } catch (error) {
-      if (error.name !== "ConditionalCheckFailedException") throw error; // it changed: try again
+      if (error.name !== "ConditionalCheckFailedException") throw error; // it has changed
     }
+  }
+  throw new Error("the conversation keeps changing: try again");
+}
+
+// The attributes that replace those of the item.
+function tombstoneOf({ agentId, pathwayId, updatedKey }, id, now) {
+  const stored = updatedKey?.S ?? "";
+  let deletedAt = new Date(now).toISOString();
+  if (`${deletedAt}#${id}` <= stored) deletedAt = after(stored.split("#")[0]);
+  if (`${deletedAt}#${id}` <= stored)
+    throw new Error("no tombstone can be newer than the updatedKey: use DeleteItem");
+  return {
+    ...(agentId && { agentId }),
+    ...(pathwayId && { pathwayId }),
+    deletedAt: { S: deletedAt },
+    updatedKey: { S: `${deletedAt}#${id}` },
+    expiresAt: { N: String(Math.floor((now + 90 * DAY) / 1000)) },
+  };
+}
+
+// The next millisecond; "" if the timestamp is malformed or the last one.
+function after(timestamp) {
+  try {
+    const next = Date.parse(instant(timestamp, "updatedKey")) + 1;
+    return instant(new Date(next).toISOString(), "updatedKey");
+  } catch {
+    return "";
   }
 }
 
-const [workspaceId, userId, id, createdAt] = process.argv.slice(2);
-const region = process.env.AWS_REGION ?? process.env.AWS_DEFAULT_REGION;
-const client = new DynamoDBClient({ region });
-await remove(client, process.env.CONVERSATIONS_TABLE, workspaceId, userId, id, createdAt);
-console.log("deleted");
+async function main() {
+  const { AWS_REGION, AWS_DEFAULT_REGION, CONVERSATIONS_TABLE } = process.env;
+  const [, , ...given] = process.argv;
+  try {
+    if (given.length !== 4)
+      throw new Error("usage: node delete-conversation.mjs WORKSPACE USER ID CREATED_AT");
+    if (!CONVERSATIONS_TABLE) throw new Error("CONVERSATIONS_TABLE is not set");
+    const client = new DynamoDBClient({ region: AWS_REGION || AWS_DEFAULT_REGION });
+    const deleted = await remove(client, CONVERSATIONS_TABLE, ...given);
+    console.log(deleted ? "deleted" : "not deleted: no such conversation, or it is deleted already");
+  } catch (error) {
+    console.error(`error: ${error.message || error.code}`);
+    process.exitCode = 1;
+  }
+}
+
+if (process.argv[1] && realpathSync(process.argv[1]) === import.meta.filename) await main();

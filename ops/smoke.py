@@ -1,144 +1,39 @@
 """Checks that a deployment works: `make smoke URL=… KEY=… WORKSPACE=…`. Reads only, in ten seconds.
 
-Prints a table with a line for each check. Stops if a request cannot connect or its key is refused,
-since all others would fail for the same reason.
+Prints a table with a line for each check. Stops if a request gets no answer, is redirected or its
+key is refused, since all others would fail for the same reason.
 """
 
-import gzip
-import json
 import os
+import re
 import socket
 import ssl
 import sys
 import time
-import urllib.error
-import urllib.request
 import warnings
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any
-from urllib.parse import parse_qs, urlencode, urlsplit
+from collections.abc import Callable
+from urllib.parse import parse_qs, urlsplit
 from uuid import uuid4
 
 from domain import api_key
-
-if sys.version_info >= (3, 14):
-    from compression import zstd
-else:
-    from backports import zstd
-
-TIMEOUT_SECONDS = 30  # API Gateway's limit, and one second more
-WRONG_PROCESSOR = (
-    " (If this persists, the package may have been built for another processor. "
-    "Give `sam build` and `sam deploy` the same ArchitectureAsBuilt.)"
-)
-
-
-@dataclass(frozen=True)
-class Answer:
-    """A response; header names in lower case, the body decoded."""
-
-    status: int
-    headers: Mapping[str, str]
-    body: bytes
-
-    def list(self) -> list[Any]:
-        """The conversations. Checks that the response is a 200 as in the contract."""
-        self._has(200)
-        _expect(self.headers["content-type"] == "application/json", "the Content-Type")
-        for name in ("etag", "cache-control", "vary", "x-request-id"):
-            _expect(name in self.headers, f"no {name} header")
-        found = json.loads(self.body)
-        _expect(isinstance(found, list), "no array")
-        return list(found)
-
-    def refuses(self, status: int, code: str) -> None:
-        """Check that the response is the contract's problem with this code."""
-        self._has(status)
-        _expect(self.headers["content-type"] == "application/problem+json", "the Content-Type")
-        problem = json.loads(self.body)
-        _expect(problem["error"]["code"] == code, f"code {problem['error']['code']}")
-        _expect(problem["status"] == status, "the status in the body")
-        request_id = self.headers.get("x-request-id")
-        _expect(problem["instance"] == f"urn:uuid:{request_id}", "another request id in the body")
-
-    def _has(self, status: int) -> None:
-        hint = WRONG_PROCESSOR if self.status == 503 else ""
-        _expect(self.status == status, f"status {self.status}: {self.body[:200]!r}{hint}")
-
-
-@dataclass(frozen=True)
-class Client:
-    """Sends requests to the endpoint, with one key and one workspace."""
-
-    url: str
-    key: str
-    workspace: str
-
-    def get(self, headers: Mapping[str, str | None] | None = None, **query: str) -> Answer:
-        """Send a request. A header whose value is `None` is left out."""
-        return self.send("GET", self.url + ("?" + urlencode(query) if query else ""), headers)
-
-    def send(self, method: str, url: str, headers: Mapping[str, str | None] | None) -> Answer:
-        """Send a request with another method or address."""
-        known = {
-            "x-api-key": self.key,
-            "x-workspace-id": self.workspace,
-            "accept": "*/*",
-            **(headers or {}),
-        }
-        sent = {name: value for name, value in known.items() if value is not None}
-        request = urllib.request.Request(url, headers=sent, method=method)  # noqa: S310 - http or https
-        try:
-            response = urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS)  # noqa: S310
-        except urllib.error.HTTPError as error:
-            response = error
-        except OSError as error:
-            reason = getattr(error, "reason", error)
-            raise _Stop(f"No connection to {urlsplit(url).netloc}: {reason}") from None
-        with response:
-            body = response.read()
-        if response.status == 401 and sent.get("x-api-key") == self.key:
-            raise _Stop("401: KEY is not valid for this deployment, or it is expired or revoked.")
-        received = {name.lower(): value for name, value in response.headers.items()}
-        decode = _CODINGS[received.get("content-encoding", "identity")]
-        return Answer(response.status or 0, received, decode(body))
-
-
-_CODINGS: dict[str, Callable[[bytes], bytes]] = {
-    "identity": bytes,
-    "gzip": gzip.decompress,
-    "zstd": zstd.decompress,
-}
-
-
-class _Stop(Exception):
-    """No further check can succeed."""
-
-
-class _Unexpected(Exception):
-    """A response does not match the contract."""
-
-
-def _expect(holds: bool, otherwise: str) -> None:
-    if not holds:
-        raise _Unexpected(otherwise)
+from domain.caller import WORKSPACE_ID
+from ops.smoke_client import TIMEOUT_SECONDS, Client, Stop, Unexpected, expect
 
 
 def _pages(client: Client) -> None:
     first = client.get(limit="1")
-    _expect(len(first.list()) <= 1, "a page of more than one")
+    expect(len(first.list()) <= 1, "a page of more than one")
     if link := first.headers.get("link"):
         (cursor,) = parse_qs(urlsplit(link.partition("<")[2].partition(">")[0]).query)["cursor"]
         second = client.get(limit="1", cursor=cursor)
-        _expect(second.list() != first.list(), "the same page again")
+        expect(second.list() != first.list(), "the same page again")
 
 
 def _not_modified(client: Client) -> None:
     etag = client.get(limit="1").headers["etag"]
     again = client.get({"if-none-match": etag}, limit="1")
-    _expect(again.status == 304, f"status {again.status}")
-    _expect(again.body == b"", "a body")
+    expect(again.status == 304, f"status {again.status}")
+    expect(again.body == b"", "a body")
 
 
 def _everything(client: Client) -> str | None:
@@ -149,9 +44,9 @@ def _everything(client: Client) -> str | None:
     plain = client.get(limit="1000")
     length = len(answer.body)
     coding = answer.headers.get("content-encoding")
-    _expect(coding == ("zstd" if length > 1024 else None), f"{length} bytes, coding: {coding}")
+    expect(coding == ("zstd" if length > 1024 else None), f"{length} bytes, coding: {coding}")
     page = plain.list()
-    _expect(answer.list()[: len(page)] == page, "the list with zstd differs from the list without")
+    expect(answer.list()[: len(page)] == page, "the list with zstd differs from the list without")
     return f"{length} bytes"
 
 
@@ -162,7 +57,7 @@ def _codings(client: Client) -> str:
     for accept in ("*/*", "application/json", "text/html;q=0.9, */*"):
         for coding in ("gzip", "zstd", "br"):
             answer = client.get({"accept": accept, "accept-encoding": coding}, limit="50")
-            _expect(answer.list() == plain, f"the list with {coding} and Accept: {accept} differs")
+            expect(answer.list() == plain, f"the list with {coding} and Accept: {accept} differs")
             used.add(answer.headers.get("content-encoding", "identity"))
     return ", ".join(sorted(used))
 
@@ -200,7 +95,7 @@ def _tls(client: Client) -> str:
                 if "NO_" in str(error):  # this machine's OpenSSL does not offer it
                     continue
                 takes = False
-        _expect(takes == expected, f"TLS {name}: {'accepted' if takes else 'refused'}")
+        expect(takes == expected, f"TLS {name}: {'accepted' if takes else 'refused'}")
         taken.append(f"{name} {'accepted' if takes else 'refused'}")
     return ", ".join(taken)
 
@@ -209,7 +104,7 @@ def _no_key(client: Client) -> None:
     for key in (None, "tk_nonsense", api_key.generate()):
         answer = client.get({"x-api-key": key})
         answer.refuses(401, "unauthorized")
-        _expect(answer.headers.get("www-authenticate") == "ApiKey", "no WWW-Authenticate")
+        expect(answer.headers.get("www-authenticate") == "ApiKey", "no WWW-Authenticate")
 
 
 def _elsewhere(client: Client) -> None:
@@ -224,7 +119,7 @@ def _signature(client: Client) -> str:
     answer = client.send("GET", client.url + "/elsewhere", headers)
     # AWS does not document which gateway response this is: INVALID_SIGNATURE or DEFAULT_4XX.
     expected = {404: "not_found", 400: "bad_request"}
-    _expect(answer.status in expected, f"status {answer.status}: {answer.body[:200]!r}")
+    expect(answer.status in expected, f"status {answer.status}")
     answer.refuses(answer.status, expected[answer.status])
     return f"{answer.status}"
 
@@ -254,6 +149,22 @@ CHECKS: dict[str, Callable[[Client], str | None]] = {
 }
 
 
+def _wrong(client: Client) -> str | None:
+    """What is wrong with a variable; `None` if each can be right."""
+    try:
+        where = urlsplit(client.url)
+        usable = bool(where.hostname) and where.port != 0
+    except ValueError:
+        usable = False
+    if not usable or not re.fullmatch(r"https?://[!-~]+", client.url) or {*client.url} & {*"?#@"}:
+        return "URL must be the address of the endpoint: https://…/v1/api/conversations"
+    if not api_key.is_well_formed(client.key):
+        return "KEY must be an API key: tk_ and 32 letters or digits, without a typing error"
+    if not re.fullmatch(WORKSPACE_ID, client.workspace):
+        return f"WORKSPACE must be the id of a workspace: {WORKSPACE_ID}"
+    return None
+
+
 def main() -> int:
     """Run every check. Return 1 if a check fails, 2 if a variable is missing or wrong."""
     try:
@@ -261,23 +172,24 @@ def main() -> int:
     except KeyError as missing:
         print(f"{missing} is not set: make smoke URL=… KEY=… WORKSPACE=…", file=sys.stderr)
         return 2
-    if urlsplit(client.url).scheme not in ("http", "https"):
-        print("URL must be the address of the endpoint.", file=sys.stderr)
+    if wrong := _wrong(client):
+        print(wrong, file=sys.stderr)
         return 2
+
     failed = 0
     print("| check | result | ms | |\n| --- | --- | ---: | --- |")
     for name, check in CHECKS.items():
         start = time.perf_counter()
         try:
             result, note = "ok", check(client) or ""
-        except _Stop as stop:
-            print(f"{stop} Stopped.", flush=True)
+        except Stop as stop:
+            print(f"{client.shown(str(stop))} Stopped.", flush=True)
             return 1
-        except (OSError, ValueError, KeyError, _Unexpected) as error:
+        except (OSError, ValueError, KeyError, Unexpected) as error:
             failed += 1
-            result, note = "FAILED", f"{type(error).__name__.lstrip('_')}: {error}"
+            result, note = "FAILED", f"{type(error).__name__}: {error}"
         passed = 1000 * (time.perf_counter() - start)
-        print(f"| {name:54} | {result:6} | {passed:6.0f} | {note} |", flush=True)
+        print(f"| {name:54} | {result:6} | {passed:6.0f} | {client.shown(note)} |", flush=True)
     print("StoreFallbacks on the dashboard counts reads that fell back to boto3, which is slower.")
     return min(failed, 1)
 
