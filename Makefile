@@ -2,6 +2,7 @@
 PYTHON ?= python3
 PORT ?= 3000
 VENV ?= .venv
+CONSOLE_VENV ?= .venv-console
 SAM_VENV ?= .venv-sam
 MINISTACK_VENV ?= .venv-ministack
 CHECKOV_VENV ?= .venv-checkov
@@ -11,21 +12,21 @@ SAM := SAM_CLI_TELEMETRY=0 $(SAM_VENV)/bin/sam
 # Keep byte code; without it every command compiles the libraries again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup run test check invoke lock clean
+.PHONY: help setup run test check invoke seed lock clean
 help: ## Show this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
 
-setup: $(BIN)/conversations $(SAM_VENV)/bin/sam ## Install what a deployer needs: the commands conversations and sam
+setup: $(CONSOLE_VENV)/bin/conversations $(SAM_VENV)/bin/sam ## Install what a deployer needs: the commands conversations and sam
 	@echo 'Paste this line, so that your shell finds them:'
-	@echo '  alias conversations=$(abspath $(BIN))/conversations sam=$(abspath $(SAM_VENV))/bin/sam'
+	@echo '  alias conversations=$(abspath $(CONSOLE_VENV))/bin/conversations sam=$(abspath $(SAM_VENV))/bin/sam'
 
-run: $(BIN)/conversations ## Serve the endpoint on http://127.0.0.1, PORT=3000, with demo data; VERBOSE=1 shows the functions' logs
-	@$(BIN)/conversations serve --port $(PORT) $(if $(VERBOSE),--verbose)
+run: $(BIN)/conversations ## Serve the endpoint on http://127.0.0.1, PORT=3000, with demo data; VERBOSE=1 shows the functions' logs, FAIL=429:0.5 makes half of the requests fail
+	@$(BIN)/python -m dev serve --port $(PORT) $(if $(VERBOSE),--verbose) $(if $(FAIL),--fail $(FAIL))
 
 # Three workers for two cores, since some tests wait. CI runs all cases, and measures the coverage of the
 # unit tests only: the others have an AWS in the same process, where measuring would double the time.
 PARALLEL := --numprocesses 3 --dist loadfile
-test: $(BIN)/conversations $(MINISTACK_VENV)/bin/ministack ## Run the unit and integration tests
+test: $(BIN)/conversations $(CONSOLE_VENV)/bin/conversations $(MINISTACK_VENV)/bin/ministack ## Run the unit and integration tests
 	$(if $(CI),$(BIN)/pytest $(PARALLEL) tests/unit --cov)
 	$(BIN)/pytest $(PARALLEL) $(if $(CI),,tests/unit) tests/integration
 
@@ -61,7 +62,7 @@ load: $(BIN)/conversations $(MINISTACK_VENV)/bin/ministack ## Put load on the lo
 	$(BIN)/python -m tests.load.load $(SECONDS)
 
 smoke: $(BIN)/conversations ## Check a deployment in ten seconds: URL=… KEY=… WORKSPACE=…
-	@$(BIN)/python -m ops.smoke
+	@$(BIN)/python -m dev.smoke
 
 audit: $(AUDIT_VENV)/bin/pip-audit ## Look up known vulnerabilities of what ships; an incomplete look-up fails
 	$< --strict --require-hashes --disable-pip --progress-spinner off --requirement src/requirements.txt
@@ -72,7 +73,10 @@ sbom: $(AUDIT_VENV)/bin/pip-audit ## Write build/sbom.json, a CycloneDX list of 
 		--pyproject pyproject.toml --output-reproducible --output-file build/sbom.json
 
 invoke: $(BIN)/conversations ## Run EVENT=events/list.json in Lambda's own runtime client (Linux)
-	@$(BIN)/conversations invoke "$(or $(EVENT),events/list.json)"
+	@$(BIN)/python -m dev invoke "$(or $(EVENT),events/list.json)"
+
+seed: $(BIN)/conversations ## Create tables with the demo data in the DynamoDB Local at AWS_ENDPOINT_URL_DYNAMODB
+	@$(BIN)/python -m dev seed
 
 .PHONY: sam-local
 sam-local: $(BIN)/conversations $(SAM_VENV)/bin/sam ## Run every event with sam local invoke, and ask sam local start-api; compare with what is recorded (Docker)
@@ -80,7 +84,8 @@ sam-local: $(BIN)/conversations $(SAM_VENV)/bin/sam ## Run every event with sam 
 
 lock: $(BIN)/conversations ## Update the hash-pinned locks from pyproject.toml
 	$(COMPILE) pyproject.toml --output-file src/requirements.txt
-	$(COMPILE) pyproject.toml --group dev --constraint src/requirements.txt --output-file requirements/dev.txt
+	$(COMPILE) pyproject.toml --extra console --group dev --constraint src/requirements.txt --output-file requirements/dev.txt
+	$(COMPILE) pyproject.toml --extra console --group console --constraint src/requirements.txt --output-file requirements/console.txt
 	$(COMPILE) --group sam --output-file requirements/sam.txt
 	$(COMPILE) --group ministack --output-file requirements/ministack.txt
 	$(COMPILE) --group checkov --output-file requirements/checkov.txt
@@ -120,9 +125,16 @@ $(SAM_VENV)/bin/sam $(MINISTACK_VENV)/bin/ministack $(CHECKOV_VENV)/bin/checkov 
 	VIRTUAL_ENV=$(@:/bin/$(@F)=) $(BIN)/uv pip install --quiet --require-hashes --requirement requirements/$(@F).txt
 	@touch $@
 
+# What an operator installs, and nothing else.
+$(CONSOLE_VENV)/bin/conversations: requirements/console.txt pyproject.toml $(BIN)/uv
+	$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(CONSOLE_VENV)
+	VIRTUAL_ENV=$(CONSOLE_VENV) $(BIN)/uv pip install --quiet --require-hashes --requirement requirements/console.txt
+	VIRTUAL_ENV=$(CONSOLE_VENV) $(BIN)/uv pip install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
 .PHONY: openapi contract
 openapi: $(BIN)/conversations ## Regenerate docs/reference/ from the code
-	@$(BIN)/conversations openapi
+	@$(BIN)/python -m dev openapi
 
 contract: $(BIN)/conversations ## Run clients generated from docs/reference/openapi.json against the local API
 	$(BIN)/pytest tests/contract
@@ -146,9 +158,9 @@ ARTIFACT_TESTS = $(addprefix tests/unit/, handlers/test_response.py handlers/tes
 	authorize.py connections.py faults.py fuzz.py list_conversations.py package.py reader.py reads.py simulation.py strict_dynamodb.py) \
 	--deselect tests/integration/test_fuzz.py::test_no_bytes_bring_the_server_down_or_out_of_its_shape
 test-artifact: $(BIN)/conversations $(MINISTACK_VENV)/bin/ministack ## Test the handlers from the package that sam build makes
-	@if python=$$($(BIN)/python -c 'from ops.package.build import runtime_python as p; print(p())'); then set -e; \
+	@if python=$$($(BIN)/python -c 'from dev.package.build import runtime_python as p; print(p())'); then set -e; \
 	rm -rf $(ARTIFACT); \
-	$(BIN)/python ops/package/build.py $(subst aarch64,arm64,$(shell uname -m)) $(ARTIFACT); \
+	$(BIN)/python dev/package/build.py $(subst aarch64,arm64,$(shell uname -m)) $(ARTIFACT); \
 	$(BIN)/uv venv --quiet --allow-existing --python $$python $(ARTIFACT_VENV); \
 	export VIRTUAL_ENV=$(ARTIFACT_VENV); \
 	$(BIN)/uv pip install --quiet --require-hashes --requirement requirements/dev.txt; \

@@ -12,8 +12,8 @@ from typing import Any
 from benchmarks import corpus, instructions, measure, plot, prices, report, stacks
 from benchmarks.figures import Measured, figures
 from benchmarks.store import Store, to_json
+from dev.local import demo
 from domain.api_key import hash_of
-from ops.local import demo
 
 KEY = {
     "keyHash": {"S": hash_of(demo.KEYS[0].key)},  # of events/authorize_good_key.json

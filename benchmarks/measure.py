@@ -14,7 +14,7 @@ from typing import Any
 from benchmarks import corpus, stacks
 from benchmarks.stacks import Stack
 from benchmarks.store import Store, Table, to_json
-from ops.local.runtime import Invocation, Process
+from dev.local.runtime import Invocation, Process
 
 if sys.version_info >= (3, 14):
     from compression import zstd

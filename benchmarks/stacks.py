@@ -12,9 +12,9 @@ from boto3.dynamodb.types import TypeSerializer
 
 from benchmarks.corpus import WORKSPACE, Conversation
 from benchmarks.store import Item, Table, table
+from dev.local.runtime import Process
+from dev.package.build import ARCHITECTURE, runtime_python
 from domain.conversation import Conversation as Model
-from ops.local.runtime import Process
-from ops.package.build import ARCHITECTURE, runtime_python
 from storage.items import pack
 
 ROOT = Path(__file__).parents[1]
@@ -155,7 +155,7 @@ def prepare() -> None:
     """Builds every stack anew, each as its authors would ship it."""
     shutil.rmtree(BUILD, ignore_errors=True)
     python = runtime_python()
-    _run(python, str(ROOT / "ops" / "package" / "build.py"), ARCHITECTURE, str(ARTIFACT))
+    _run(python, str(ROOT / "dev" / "package" / "build.py"), ARCHITECTURE, str(ARTIFACT))
     _run(python, "-m", "venv", str(RUNTIME))
     lock = ("--quiet", "--require-hashes", "--requirement", str(ROOT / "requirements/bench.txt"))
     install = ("-m", "pip", "install", "--disable-pip-version-check", *lock)

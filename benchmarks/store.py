@@ -9,7 +9,7 @@ from http.server import BaseHTTPRequestHandler
 from typing import Any
 from zlib import crc32
 
-from ops.local.ports import HttpServer
+from dev.local.ports import HttpServer
 
 _PAGE_BYTES = 1_048_576  # AWS limit: what one Query reads
 _UNIT_BYTES = 4096

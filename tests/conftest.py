@@ -26,7 +26,7 @@ from tests.support.budget import CI
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
-    from ops.tables.api_keys import IssuedKeys
+    from console.tables.api_keys import IssuedKeys
     from storage.conversations import ConversationTable
     from tests.support.api import Api
 
@@ -98,7 +98,7 @@ def table(dynamodb: "DynamoDBClient") -> "ConversationTable":
 
 @pytest.fixture
 def keys(dynamodb: "DynamoDBClient") -> "IssuedKeys":
-    from ops.tables.api_keys import IssuedKeys
+    from console.tables.api_keys import IssuedKeys
 
     return IssuedKeys(dynamodb, "ApiKeysTable")
 

@@ -11,13 +11,13 @@ from threading import Event
 
 import pytest
 
+from console.environment import environment
+from console.tables.conversations import StoredConversations
+from dev.local import server
+from dev.local.demo import BUSY_COUNT, KEYS
+from dev.local.docs_site import DOCS
+from dev.local.server import LocalApi
 from domain.conversation import Conversation
-from ops.local import server
-from ops.local.demo import BUSY_COUNT, KEYS
-from ops.local.docs_site import DOCS
-from ops.local.environment import environment
-from ops.local.server import LocalApi
-from ops.tables.conversations import StoredConversations
 from storage.dynamodb import client
 from storage.items import pack
 from tests.support.api import conversation

@@ -22,10 +22,10 @@ import httpx
 import pytest
 import yaml
 
+from dev.local.demo import DOCUMENTED, USER
+from dev.local.ports import HttpServer
+from dev.package.build import ARCHITECTURE
 from domain.api_key import generate
-from ops.local.demo import DOCUMENTED, USER
-from ops.local.ports import HttpServer
-from ops.package.build import ARCHITECTURE
 from tests.support.api import DECODE, Answer, assert_problem, conversation
 from tests.support.emulators import BIN, CREDENTIALS, ROOT, ministack
 
@@ -361,7 +361,7 @@ def test_the_smoke_script_passes_and_fails_with_a_key_that_is_none(
     deployment: Deployment, keys: Keys
 ) -> None:
     where = {"URL": deployment.url, "WORKSPACE": "demo"}
-    smoke = [sys.executable, "-m", "ops.smoke"]
+    smoke = [sys.executable, "-m", "dev.smoke"]
     start = time.monotonic()
     run(*smoke, environment=deployment.environment | where | {"KEY": keys.key})
     assert time.monotonic() - start < 10

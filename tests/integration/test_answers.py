@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
-from ops.local import dynamodb, runtime, server, template
+from dev.local import dynamodb, runtime, server, template
 from tests.support import answers, sam_local
 
 
@@ -80,7 +80,7 @@ def docker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     )
     file.chmod(0o755)
     monkeypatch.setenv("PATH", f"{file.parent}:{os.environ['PATH']}")
-    monkeypatch.setattr(sam_local, "CONSOLE", file)
+    monkeypatch.setattr(sam_local, "DEV", (file,))
     return tmp_path
 
 

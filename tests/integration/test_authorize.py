@@ -6,11 +6,11 @@ from typing import Any, cast
 
 import pytest
 
+from console.tables.api_keys import IssuedKeys
 from domain.api_key import ApiKey, generate, hash_of
 from domain.caller import Caller
 from domain.errors import StoreUnavailableError
 from handlers import authorize
-from ops.tables.api_keys import IssuedKeys
 from storage.api_keys import ApiKeyTable
 from tests.support.api import EVENTS, Context
 

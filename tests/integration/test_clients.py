@@ -13,11 +13,11 @@ import pytest
 import requests
 import urllib3
 
-from ops.local import server
-from ops.local.demo import KEYS
-from ops.local.environment import environment
-from ops.local.server import LocalApi
-from ops.local.template import ENDPOINT
+from console.environment import environment
+from dev.local import server
+from dev.local.demo import KEYS
+from dev.local.server import LocalApi
+from dev.local.template import ENDPOINT
 from storage.conversations import ConversationTable
 from storage.dynamodb import client
 from tests.support.api import Answer, assert_problem, conversation

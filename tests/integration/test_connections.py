@@ -17,10 +17,10 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from dev.local.ports import HttpServer, listen
 from domain.caller import Caller
 from domain.errors import StoreUnavailableError
 from domain.query import ConversationQuery
-from ops.local.ports import HttpServer, listen
 from storage.conversations import ConversationTable
 from storage.items import Partition, partition_of
 from storage.reader import _ONLY_FOR_BOTO3, reader

@@ -16,14 +16,14 @@ import httpx
 import pytest
 from typer.testing import CliRunner, Result
 
+from console import keys
+from console.cli import app
+from console.tables.api_keys import IssuedKeys
+from dev.local.demo import DOCUMENTED, USER
 from domain.api_key import generate, hash_of
 from domain.errors import StoreError, StoreUnavailableError
 from domain.timestamp import spell
 from handlers import authorize
-from ops.cli import app
-from ops.console import keys
-from ops.local.demo import DOCUMENTED, USER
-from ops.tables.api_keys import IssuedKeys
 from storage.api_keys import ApiKeyTable
 from storage.conversations import ConversationTable
 from tests.support.api import conversation
@@ -252,7 +252,7 @@ def test_a_key_that_cannot_be_shown_is_revoked(monkeypatch: pytest.MonkeyPatch) 
         raise OSError(ENOSPC, "No space left on device")
 
     with monkeypatch.context() as full:
-        full.setattr("ops.console.keys.print_json", print_json)
+        full.setattr("console.keys.print_json", print_json)
         named = dict.fromkeys(("stack", "conversations_table", "profile", "region"))
         options = {"overlap": "0m", "as_json": True, "api_keys_table": "ApiKeysTable"}
         with pytest.raises(OSError, match="No space"):
@@ -350,7 +350,7 @@ def test_the_console_alone_reads_a_key_consistently(
     dynamodb: "DynamoDBClient", monkeypatch: pytest.MonkeyPatch
 ) -> None:
     recorded: Any = Recorded(dynamodb)
-    monkeypatch.setattr("ops.tables.aws.client", lambda *_, **__: recorded)
+    monkeypatch.setattr("console.tables.aws.client", lambda *_, **__: recorded)
     monkeypatch.setattr(authorize, "table", lambda: ApiKeyTable(recorded, "ApiKeysTable"))
     issued = done("keys", "issue", "--user", "u", "--workspace", "demo")
     assert caller(issued["key"]) == {"demo"}
@@ -486,7 +486,7 @@ def test_where_sts_does_not_answer_a_missing_table_is_named_with_its_region(
 def test_where_nothing_listens_the_variable_and_its_address_are_named(
     monkeypatch: pytest.MonkeyPatch, variable: str
 ) -> None:
-    monkeypatch.setattr("ops.tables.reading._REACH_SECONDS", 0.1)
+    monkeypatch.setattr("console.tables.reading._REACH_SECONDS", 0.1)
     for address in ("http://127.0.0.1:9", "127.0.0.1:9"):  # the latter is malformed
         monkeypatch.setenv(variable, address)
         for command in ("export", "--workspace", "demo"), ("keys", "list"):
@@ -524,7 +524,9 @@ def test_the_export_line_of_serve_leads_every_command_to_its_tables(tmp_path: Pa
     file = tmp_path / "conversations.json"
     file.write_text(json.dumps(DOCUMENTED))
     server = subprocess.Popen(
-        [console, "serve", "--port", "0"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+        [sys.executable, "-m", "dev", "serve", "--port", "0"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
     )
     try:
         assert server.stdout

@@ -8,12 +8,12 @@ import pytest
 import typer
 from typer.testing import CliRunner, Result
 
+from console.cli import app
+from console.tables.api_keys import IssuedKeys
+from console.tables.conversations import StoredConversations
+from dev.local.demo import USER
 from domain.errors import StoreUnavailableError
 from domain.timestamp import now
-from ops.cli import app
-from ops.local.demo import USER
-from ops.tables.api_keys import IssuedKeys
-from ops.tables.conversations import StoredConversations
 from storage.conversations import ConversationTable
 from tests.support.api import Api, conversation
 from tests.support.tables import bury, put

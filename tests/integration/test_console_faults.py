@@ -22,11 +22,11 @@ from urllib.parse import urlsplit
 import pytest
 from typer.testing import CliRunner
 
-from ops.cli import app
-from ops.local import server
-from ops.local.environment import PARTIQL, environment
-from ops.local.ports import HttpServer
-from ops.local.template import ENDPOINT
+from console.cli import app
+from console.environment import PARTIQL, environment
+from dev.local import server
+from dev.local.ports import HttpServer
+from dev.local.template import ENDPOINT
 from tests.support import data
 
 CONSOLE = str(Path(sys.executable).with_name("conversations"))
@@ -263,7 +263,7 @@ def test_ctrl_c_finishes_what_is_under_way_and_says_so(tmp_path: Path, workspace
 def test_when_dynamodb_goes_away_it_stops_and_says_what_it_did(
     local: server.LocalApi, tmp_path: Path, workspace: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ops.tables.aws._PATIENCE_SECONDS", 0.1)
+    monkeypatch.setattr("console.tables.aws._PATIENCE_SECONDS", 0.1)
     monkeypatch.setattr(sys.modules[__name__], "FAULTS", ((1.0, "hang up before"),))
     path = write(tmp_path / "some.json", 30)
     with faulty(local.dynamodb):

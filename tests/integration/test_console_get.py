@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from console.cli import app
+from dev.local.demo import DOCUMENTED, USER
 from domain.conversation import Conversation
-from ops.cli import app
-from ops.local.demo import DOCUMENTED, USER
 from storage.items import pack
 from tests.support.wire import Asked, Wire, body_of, wire
 

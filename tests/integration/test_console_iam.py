@@ -14,8 +14,8 @@ from botocore import handlers
 from botocore.exceptions import ClientError
 from typer.testing import CliRunner
 
-from ops.cli import app
-from ops.local.demo import USER
+from console.cli import app
+from dev.local.demo import USER
 from storage.conversations import ConversationTable
 from tests.support.api import conversation
 from tests.support.tables import put

@@ -21,12 +21,12 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 from typer.testing import CliRunner, Result
 
+from console.cli import app
+from console.extended_json import plain
+from console.tables.conversations import StoredConversations
+from dev.local.demo import DOCUMENTED, USER
 from domain.conversation import Conversation
 from domain.errors import StoreUnavailableError
-from ops.cli import app
-from ops.console.extended_json import plain
-from ops.local.demo import DOCUMENTED, USER
-from ops.tables.conversations import StoredConversations
 from storage.conversations import ConversationTable
 from tests.support import data
 from tests.support.api import Api, conversation
@@ -553,7 +553,7 @@ def test_plain_takes_extended_json_literally(api: Api, file: Callable[..., Path]
 def test_progress_in_a_log_is_a_line_from_time_to_time(
     file: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ops.console.progress._LINE_SECONDS", 0)
+    monkeypatch.setattr("console.progress._LINE_SECONDS", 0)
     path = file(*islice(data.conversations(3), 3))
     told = run("load", path, "--workspace", "demo", "--dry-run").stderr.splitlines()
     assert len(told) == 3

@@ -12,9 +12,9 @@ import pytest
 from botocore.exceptions import ClientError
 from typer.testing import CliRunner, Result
 
-from ops.cli import app
-from ops.local.demo import USER
-from ops.tables.conversations import StoredConversations
+from console.cli import app
+from console.tables.conversations import StoredConversations
+from dev.local.demo import USER
 from storage.conversations import ConversationTable
 from tests.support.api import conversation
 from tests.support.tables import bury, put
@@ -354,9 +354,9 @@ class Waits(Event):
 def test_a_scan_states_its_cost_first_and_goes_on_after_a_throttle(
     dynamodb: "DynamoDBClient", monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ops.console.progress._LINE_SECONDS", 0)
+    monkeypatch.setattr("console.progress._LINE_SECONDS", 0)
     slow: Any = Slow(dynamodb)
-    monkeypatch.setattr("ops.tables.aws.client", lambda *_, **__: slow)
+    monkeypatch.setattr("console.tables.aws.client", lambda *_, **__: slow)
     result = run("users", "--read-units", "100000", "--json")
     assert sum(row["conversations"] for row in json.loads(result.stdout)) == 4
     assert slow.scans > 3

@@ -16,16 +16,26 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from ops.cli import app
-from ops.console.terminal import visible
-from ops.local import server
-from ops.local.demo import USER
-from ops.local.environment import environment
-from ops.local.template import ROOT
+from console.cli import app
+from console.environment import environment
+from console.terminal import visible
+from dev import __main__ as dev
+from dev.local import server
+from dev.local.demo import USER
+from dev.local.template import ROOT
 from storage.dynamodb import client
 from tests.support.api import conversation
 
 CONSOLE = str(Path(sys.executable).with_name("conversations"))
+OF_DEV = ("serve", "invoke", "seed", "openapi")
+
+
+def command_line(*arguments: str) -> list[str]:
+    """The operator's command, or one of the repository's."""
+    dev = [sys.executable, "-m", "dev"]
+    return [*(dev if arguments[:1] and arguments[0] in OF_DEV else [CONSOLE]), *arguments]
+
+
 # Clears the screen, sets the title, rings; C1 and DEL; a separator; reorders; hides; joins.
 HOSTILE = "\x1b[2J\x1b]0;title\x07\x08\r\x9b31m\x85\x7f\u2028\u202egpj\u2066\u200b\ufeff\U000e0041"
 PEACEFUL = "größe 👩\u200d🔧 می\u200cخواهم [/b] [red]"
@@ -71,7 +81,7 @@ def on_terminal(*arguments: str, folder: Path | None = None) -> str:
     terminal, streams = pty.openpty()
     termios.tcsetwinsize(terminal, (50, 200))
     process = subprocess.Popen(
-        [CONSOLE, *arguments],
+        command_line(*arguments),
         stdin=subprocess.DEVNULL,
         stdout=streams,
         stderr=streams,
@@ -89,7 +99,7 @@ def on_terminal(*arguments: str, folder: Path | None = None) -> str:
 
 
 def through_pipes(*arguments: str, folder: Path | None = None) -> str:
-    run = subprocess.run([CONSOLE, *arguments], capture_output=True, cwd=folder, check=False)
+    run = subprocess.run(command_line(*arguments), capture_output=True, cwd=folder, check=False)
     return (run.stdout + run.stderr).decode(errors="surrogateescape")
 
 
@@ -225,7 +235,7 @@ def closed(*command: str, stderr: int) -> subprocess.CompletedProcess[bytes]:
     os.close(reading)
     try:
         return subprocess.run(
-            [CONSOLE, *command], stdout=writing, stderr=stderr, timeout=60, check=False
+            command_line(*command), stdout=writing, stderr=stderr, timeout=60, check=False
         )
     finally:
         os.close(writing)
@@ -256,7 +266,8 @@ def closed(*command: str, stderr: int) -> subprocess.CompletedProcess[bytes]:
     ids=repr,
 )
 def test_arguments_that_are_not_utf_8_are_wrong_use(command: tuple[bytes, ...]) -> None:
-    run = CliRunner().invoke(app, [os.fsdecode(word) for word in command])
+    commands = dev.app if command[0] in (b"serve", b"invoke") else app
+    run = CliRunner().invoke(commands, [os.fsdecode(word) for word in command])
     assert re.fullmatch(r"error: .+\n(hint: .+\n)?", run.stderr), run.output
     assert (run.exit_code, run.stdout) == (2, "")
 

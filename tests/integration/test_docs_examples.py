@@ -14,16 +14,16 @@ from typing import Any, ClassVar
 
 import pytest
 
+from console.environment import environment
+from dev.local import server
+from dev.local.demo import USER
+from dev.local.docs_site import DOCS, LOCAL
+from dev.local.ports import HttpServer
+from dev.local.server import LocalApi
+from dev.local.template import ROOT
 from domain.query import ConversationQuery
 from domain.sync import Round
 from handlers import list_conversations
-from ops.local import server
-from ops.local.demo import USER
-from ops.local.docs_site import DOCS, LOCAL
-from ops.local.environment import environment
-from ops.local.ports import HttpServer
-from ops.local.server import LocalApi
-from ops.local.template import ROOT
 from storage.conversations import ConversationTable
 from storage.cursor import encode
 from storage.dynamodb import client

@@ -14,13 +14,13 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.wait import WebDriverWait
 
+from dev.local import server
+from dev.local.demo import DOCUMENTED, KEYS
+from dev.local.docs_site import DOCS
+from dev.local.server import LocalApi
+from dev.local.template import LIST_CONVERSATIONS
+from dev.reference import errors, openapi
 from handlers import response
-from ops.local import server
-from ops.local.demo import DOCUMENTED, KEYS
-from ops.local.docs_site import DOCS
-from ops.local.server import LocalApi
-from ops.local.template import LIST_CONVERSATIONS
-from ops.reference import errors, openapi
 from storage.conversations import ConversationTable
 from tests.support.api import Api, assert_problem
 from tests.support.needs import missing

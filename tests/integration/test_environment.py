@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 from aws_lambda_powertools.shared import constants
 
-from ops.local import demo, dynamodb, template
-from ops.local.functions import SRC
-from ops.local.runtime import InvocationError, Process
+from dev.local import demo, dynamodb, template
+from dev.local.functions import SRC
+from dev.local.runtime import InvocationError, Process
 from tests.support.api import EVENTS
 
 pytestmark = pytest.mark.skipif(

@@ -17,13 +17,13 @@ from typing import Any
 import httpx
 import pytest
 
+from console.environment import environment
+from dev.local import server
+from dev.local.demo import KEYS, USER
+from dev.local.ports import HttpServer
+from dev.local.template import ENDPOINT
 from domain import timestamp
 from domain.conversation import Conversation
-from ops.local import server
-from ops.local.demo import KEYS, USER
-from ops.local.environment import environment
-from ops.local.ports import HttpServer
-from ops.local.template import ENDPOINT
 from storage import document
 from storage.dynamodb import client
 from storage.items import STATES, Item, pack

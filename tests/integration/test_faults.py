@@ -14,10 +14,10 @@ from typing import Any
 import boto3
 import pytest
 
+from console.tables.api_keys import IssuedKeys
+from dev.local.demo import DOCUMENTED, USER
 from domain.api_key import ApiKey, generate, hash_of
 from domain.conversation import Conversation
-from ops.local.demo import DOCUMENTED, USER
-from ops.tables.api_keys import IssuedKeys
 from storage.conversations import ConversationTable
 from tests.support.api import conversation
 from tests.support.emulators import ROOT, ministack

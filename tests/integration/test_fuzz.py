@@ -13,7 +13,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -21,8 +20,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from ops.local import demo
-from ops.local.demo import USER
+from dev.local import demo
+from dev.local.demo import USER
 from storage.conversations import ConversationTable
 from storage.document import MAX_JSON_BYTES
 from tests.support.api import EVENTS, Answer, Api, assert_problem, conversation, play
@@ -225,9 +224,8 @@ HUNG_UP = {errno.ENOTCONN, errno.EPIPE, errno.ECONNRESET}
 def api() -> Iterator[tuple[str, int]]:
     """The address of a local API in a separate process, because it empties moto when it ends."""
     port = free_port()
-    console = Path(sys.executable).with_name("conversations")
     with subprocess.Popen(
-        [console, "serve", "--port", str(port)],
+        [sys.executable, "-m", "dev", "serve", "--port", str(port)],
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
     ) as process:

@@ -1,4 +1,4 @@
-"""`conversations invoke`: an event in Lambda's runtime interface client."""
+"""`make invoke`: an event in Lambda's runtime interface client."""
 
 import json
 import subprocess
@@ -6,15 +6,13 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from ops.local.demo import DOCUMENTED
+from dev.local.demo import DOCUMENTED
 from tests.support.api import EVENTS
-
-CONSOLE = str(Path(sys.executable).with_name("conversations"))
 
 
 def invoke(event: Path) -> tuple[int, Any, str]:
-    """The exit code, the answer and the log of `conversations invoke`."""
-    command = [CONSOLE, "invoke", str(event)]
+    """The exit code, the answer and the log of `make invoke`."""
+    command = [sys.executable, "-m", "dev", "invoke", str(event)]
     done = subprocess.run(command, capture_output=True, check=False, text=True)
     return done.returncode, json.loads(done.stdout), done.stderr
 

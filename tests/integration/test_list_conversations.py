@@ -10,13 +10,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dev.local.demo import DOCUMENTED, USER
+from dev.local.dynamodb import embedded
+from dev.local.template import ENDPOINT
 from domain.conversation import Conversation
 from domain.errors import ConversationTooLargeError, StoreRequestError
 from handlers import list_conversations
 from handlers.telemetry import fell_back
-from ops.local.demo import DOCUMENTED, USER
-from ops.local.dynamodb import embedded
-from ops.local.template import ENDPOINT
 from storage.conversations import ConversationTable
 from storage.dynamodb import client
 from storage.reader import Reader, reader

@@ -15,9 +15,9 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from ops.cli import app
-from ops.console import records
-from ops.console.files import UnreadableFileError, opened
+from console import records
+from console.cli import app
+from console.files import UnreadableFileError, opened
 from tests.support.api import conversation
 from tests.support.budget import examples
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 import handlers
-from ops.package import build
+from dev.package import build
 from tests.support.needs import missing
 
 ROOT = Path(__file__).parents[2]
@@ -21,7 +21,7 @@ UNCHECKED_HASH = 1  # PEP 552, the flags of a .pyc
 NEEDED_BY_NEITHER = {
     *("aws_xray_sdk", "boto3", "s3transfer", "urllib3", "pydantic", "pydantic_core"),
     *("aws_lambda_powertools.event_handler", "aws_lambda_powertools.utilities.data_classes"),
-    *("asyncio", "html.parser", "multiprocessing", "domain.conversation", "ops"),
+    *("asyncio", "html.parser", "multiprocessing", "domain.conversation", "console", "dev"),
 }
 NOT_BY_THE_AUTHORIZER = {
     *("isal", "backports.zstd", "fastjsonschema", "aws_lambda_powertools.utilities.validation"),
@@ -35,7 +35,7 @@ def make(
     root: Path = ROOT,
     python: str = sys.executable,
 ) -> Path:
-    command = [python, str(root / "ops" / "package" / "build.py"), architecture, str(folder)]
+    command = [python, str(root / "dev" / "package" / "build.py"), architecture, str(folder)]
     subprocess.run(command, check=True, capture_output=True, timeout=300)
     return folder
 
@@ -206,7 +206,7 @@ def test_without_pip_the_build_says_what_to_install(python: str, nowhere: Path) 
 
 def test_the_build_starts_another_python_once_only(environment: str, tmp_path: Path) -> None:
     result = subprocess.run(
-        [environment, ROOT / "ops/package/build.py", "arm64", tmp_path / "package"],
+        [environment, ROOT / "dev/package/build.py", "arm64", tmp_path / "package"],
         capture_output=True,
         check=False,
         env=os.environ | {"CONVERSATIONS_BUILD_STARTED": "1"},
@@ -237,7 +237,7 @@ def test_it_is_built_for_the_other_processor_too(python: str, tmp_path: Path) ->
 
 def test_a_wheel_with_another_hash_is_refused(python: str, tmp_path: Path) -> None:
     assert python
-    shutil.copytree(ROOT / "ops", tmp_path / "ops")
+    shutil.copytree(ROOT / "dev", tmp_path / "dev")
     shutil.copytree(ROOT / "src", tmp_path / "src")
     lock = tmp_path / "src" / "requirements.txt"
     text = lock.read_text(encoding="utf-8")

@@ -21,8 +21,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from dev.local.ports import HttpServer, listen
 from domain.errors import StoreUnavailableError
-from ops.local.ports import HttpServer, listen
 from storage import reader as module
 from storage.dynamodb import store_errors
 from storage.reader import Reader

@@ -12,13 +12,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dev.local.demo import DOCUMENTED, USER
+from dev.local.dynamodb import embedded
+from dev.local.template import ENDPOINT
 from domain.api_key import generate, hash_of
 from domain.conversation import Conversation
 from domain.errors import StoreError
 from handlers import authorize
-from ops.local.demo import DOCUMENTED, USER
-from ops.local.dynamodb import embedded
-from ops.local.template import ENDPOINT
 from storage import items
 from storage.dynamodb import client
 from storage.reader import Reader, reader

@@ -24,17 +24,18 @@ import httpx
 import pytest
 from typer.testing import CliRunner
 
+from console.cli import app as console
+from console.environment import environment
+from dev.__main__ import app
+from dev.local import dynamodb, gateway, server, template
+from dev.local.demo import DOCUMENTED, KEYS
+from dev.local.dynamodb import fill
+from dev.local.functions import SRC
+from dev.local.gateway import Failures
+from dev.local.ports import HOST
+from dev.local.server import LocalApi
+from dev.local.template import ENDPOINT
 from domain.api_key import generate
-from ops.cli import app
-from ops.local import dynamodb, gateway, server, template
-from ops.local.demo import DOCUMENTED, KEYS
-from ops.local.dynamodb import fill
-from ops.local.environment import environment
-from ops.local.functions import SRC
-from ops.local.gateway import Failures
-from ops.local.ports import HOST
-from ops.local.server import LocalApi
-from ops.local.template import ENDPOINT
 from storage.dynamodb import client
 from tests.support.api import Answer, assert_problem
 
@@ -263,18 +264,18 @@ SERVE = """
 import os
 from functools import partial
 from pathlib import Path
-from ops import cli
-from ops.local import server
+from dev import __main__ as commands
+from dev.local import server
 
 server.running = partial(server.running, src=Path(os.environ["SRC"]))
-cli.app(["serve", "--port", "0"])
+commands.app(["serve", "--port", "0"])
 """
 
 
 @contextmanager
 def serving(*arguments: str) -> "Iterator[tuple[subprocess.Popen[str], str]]":
     """The command `serve` in a separate process, and its output."""
-    command = [CONSOLE, "serve", "--port", "0", *arguments]
+    command = [sys.executable, "-m", "dev", "serve", "--port", "0", *arguments]
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:
@@ -302,7 +303,7 @@ def shell(command: str) -> str:
 STORE = """
 import os
 from domain.conversation import Conversation
-from ops.local.demo import DOCUMENTED
+from dev.local.demo import DOCUMENTED
 from storage.dynamodb import client
 from storage.items import pack
 
@@ -378,7 +379,7 @@ def test_a_second_endpoint_in_the_template_changes_nothing(
         (curl,) = re.findall(r"^ *(curl .*)$", server.banner(api), re.MULTILINE)
         assert json.loads(shell(curl)) == [DOCUMENTED]
         command = ["get", "--workspace", "demo", "--user", KEYS[0].user_id]
-        shown = CliRunner().invoke(app, command)
+        shown = CliRunner().invoke(console, command)
     assert (shown.exit_code, shown.stderr) == (0, "")
     assert json.loads(shown.stdout) == [DOCUMENTED]
 

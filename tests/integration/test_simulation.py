@@ -38,12 +38,12 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
+from console import loading, writer
+from console.progress import Stop
 from domain.api_key import PREFIX, ApiKey, checksum, hash_of
 from domain.caller import Caller
 from domain.conversation import Conversation
 from handlers import response
-from ops.console import loading, writer
-from ops.console.progress import Stop
 from storage import items
 from tests.support.api import Answer, assert_problem
 from tests.support.budget import CI, examples

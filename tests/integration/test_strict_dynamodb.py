@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dev.local.demo import USER
 from domain.conversation import Conversation
 from domain.errors import ConversationTooLargeError
 from domain.timestamp import to_instant
-from ops.local.demo import USER
 from storage.conversations import ConversationTable
 from storage.dynamodb import client
 from tests.support.api import Answer, Api, conversation

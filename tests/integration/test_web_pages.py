@@ -10,10 +10,10 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from ops.local import server
-from ops.local.demo import DOCUMENTED, KEYS
-from ops.local.environment import environment
-from ops.local.server import LocalApi
+from console.environment import environment
+from dev.local import server
+from dev.local.demo import DOCUMENTED, KEYS
+from dev.local.server import LocalApi
 from storage.dynamodb import client
 from tests.support.api import Answer, assert_problem
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import httpx
 
-from ops.local import demo
+from dev.local import demo
 from tests.support.emulators import free_port, ministack
 
 CLIENTS = 16
@@ -69,11 +69,10 @@ def resident_mb(pid: int) -> float:
 def main(seconds: float) -> int:
     """Put load on a new local API. Return 1 if there was an error or its memory grew."""
     port = free_port()
-    console = Path(sys.executable).with_name("conversations")
     with (
         ministack(SERVICES="dynamodb") as dynamodb,
         subprocess.Popen(
-            [console, "serve", "--port", str(port)],
+            [sys.executable, "-m", "dev", "serve", "--port", str(port)],
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             env={**os.environ, "AWS_ENDPOINT_URL_DYNAMODB": dynamodb},

@@ -2,7 +2,7 @@
 
 `python -m tests.support.answers sam` plays them by `sam local invoke`, in AWS's own image beside
 DynamoDB Local, both in Docker, as docs/deploy.md describes; then it asks `sam local start-api`.
-`python -m tests.support.answers invoke` plays them by `conversations invoke`, without Docker. It
+`python -m tests.support.answers invoke` plays them by `make invoke`, without Docker. It
 compares status, `error.code` and body of the endpoint's answers, and the whole of the authorizer's.
 """
 
@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.support.sam_local import (
-    CONSOLE,
+    DEV,
     ROOT,
     SAM,
     api_differences,
@@ -57,8 +57,8 @@ def differences(player: Player) -> list[str]:
 
 
 def by_console(event: Path) -> Any:
-    """The answer of `conversations invoke`."""
-    return json.loads(run(CONSOLE, "invoke", event))
+    """The answer of `make invoke`."""
+    return json.loads(run(*DEV, "invoke", event))
 
 
 def by_sam(event: Path) -> Any:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, cast
 from uuid import UUID
 
-from ops.local.demo import DOCUMENTED, USER
+from dev.local.demo import DOCUMENTED, USER
 
 if sys.version_info >= (3, 14):
     from compression import zstd

@@ -14,12 +14,12 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from ops.local.demo import DOCUMENTED, KEYS
+from dev.local.demo import DOCUMENTED, KEYS
 from tests.support.emulators import free_port
 
 ROOT = Path(__file__).parents[2]
 SAM = ROOT / os.environ.get("SAM_VENV", ".venv-sam") / "bin" / "sam"
-CONSOLE = Path(sys.executable).with_name("conversations")
+DEV = (sys.executable, "-m", "dev")
 NETWORK = "conversations"  # as samconfig.toml says
 CONTAINER = "dynamodb"  # as sam-local.json says
 CREDENTIALS = {
@@ -81,7 +81,7 @@ def dynamodb_local() -> Iterator[None]:
             *("-jar", "DynamoDBLocal.jar", "-inMemory", "-sharedDb"),
         )
         try:
-            run(CONSOLE, "seed", AWS_ENDPOINT_URL_DYNAMODB=_ENDPOINT)
+            run(*DEV, "seed", AWS_ENDPOINT_URL_DYNAMODB=_ENDPOINT)
             yield
         finally:
             run("docker", "stop", CONTAINER)

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 from moto.backends import get_backend
 
+from dev.local.template import ENDPOINT, load
 from domain.conversation import Conversation
 from handlers import authorize, list_conversations
-from ops.local.template import ENDPOINT, load
 from storage.conversations import ConversationTable
 from storage.dynamodb import client
 from storage.items import pack

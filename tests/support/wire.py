@@ -14,8 +14,8 @@ from zlib import crc32
 
 import pytest
 
-from ops.local.ports import HttpServer
-from ops.local.template import ENDPOINT
+from dev.local.ports import HttpServer
+from dev.local.template import ENDPOINT
 from storage.reader import _ONLY_FOR_BOTO3
 from tests.support.tables import forget_clients
 

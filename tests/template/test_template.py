@@ -918,9 +918,9 @@ def test_the_guide_asks_for_the_processor_by_a_name_that_says_what_it_must_be(
     assert "Every request fails" in parameter["Description"]
     assert "Architecture" not in template["Parameters"]
     for folder in parameter["AllowedValues"]:
-        makefile = ROOT / "ops" / "package" / "sam" / folder / "Makefile"
+        makefile = ROOT / "dev" / "package" / "sam" / folder / "Makefile"
         assert f"build.py {folder} " in makefile.read_text("utf-8")
-    build = "ContextPath: !Sub ops/package/sam/${ArchitectureAsBuilt}"
+    build = "ContextPath: !Sub dev/package/sam/${ArchitectureAsBuilt}"
     assert build in SOURCE
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from typer.main import get_command
 
-from ops.cli import app
-from ops.local.template import ROOT
+from console.cli import app
+from dev.local.template import ROOT
 
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "SECURITY.md"]
 PAGES += sorted(page for page in (ROOT / "docs").rglob("*.md"))
@@ -63,6 +63,6 @@ def test_every_command_of_the_console_takes_its_arguments(page: Path) -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_every_file_named_in_code_exists(page: Path) -> None:
-    folders = "src|ops|tests|docs|events|examples|benchmarks|requirements"
+    folders = "src|console|dev|check|tests|docs|events|examples|benchmarks|requirements"
     named = re.findall(rf"[` ]((?:{folders})/[\w/.-]*[\w/])(?=[` \n])", page.read_text())
     assert [name for name in named if "NAME" not in name and not (ROOT / name).exists()] == []

@@ -12,12 +12,12 @@ from unittest.mock import patch
 
 import httpx
 
+from console import writer
+from console.tables.api_keys import IssuedKeys
+from console.tables.conversations import StoredConversations
+from dev.local.docs_site import DOCS
 from domain.errors import StoreError
 from handlers import authorize, list_conversations, response
-from ops.console import writer
-from ops.local.docs_site import DOCS
-from ops.tables.api_keys import IssuedKeys
-from ops.tables.conversations import StoredConversations
 from storage.api_keys import ApiKeyTable
 from storage.conversations import ConversationTable
 from tests.support.api import EVENTS, Answer, Context, play

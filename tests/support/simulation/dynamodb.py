@@ -2,7 +2,7 @@
 
 The index shows each write later than the table, by another time for each. What is planned happens
 at a later call: a fault, or something that another process does meanwhile. Only what `storage` and
-`ops.tables` ask for is there; `tests/integration/test_strict_dynamodb.py` says what is allowed.
+`console.tables` ask for is there; `tests/integration/test_strict_dynamodb.py` says what is allowed.
 """
 
 import re

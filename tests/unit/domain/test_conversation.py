@@ -4,9 +4,9 @@ from typing import Any
 import pytest
 from hypothesis import given
 
+from dev.local.demo import DOCUMENTED
 from domain.conversation import Conversation
 from domain.timestamp import to_utc
-from ops.local.demo import DOCUMENTED
 from tests.support.api import conversation
 from tests.support.strategies import conversations
 

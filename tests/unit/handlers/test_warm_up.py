@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 import snapshot_restore_py  # type: ignore[import-untyped]  # it ships no types
 
+from dev.local.ports import HttpServer
 from handlers import warm_up
-from ops.local.ports import HttpServer
 from storage.reader import _ONLY_FOR_BOTO3, Reader
 
 KIND = "AWS_LAMBDA_INITIALIZATION_TYPE"

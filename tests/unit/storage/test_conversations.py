@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
+from dev.local.demo import USER
 from domain.conversation import Conversation
 from domain.query import ConversationQuery
-from ops.local.demo import USER
 from storage import items
 from storage.conversations import ConversationTable, Page
 from storage.items import Item, Partition

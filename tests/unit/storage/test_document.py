@@ -9,10 +9,10 @@ from backports import zstd
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dev.local.demo import DOCUMENTED, USER
 from domain.conversation import Conversation, Message
 from domain.errors import ConversationTooLargeError
 from domain.query import Messages
-from ops.local.demo import DOCUMENTED, USER
 from storage import document
 from tests.support.api import conversation
 from tests.support.budget import examples
