@@ -44,10 +44,14 @@ def test_an_operator_loads_issues_a_key_and_reads(
     file.write_text(json.dumps(demo.DOCUMENTED))
 
     def run(*arguments: str) -> str:
-        command = [BIN / "conversations", *arguments]
-        return subprocess.check_output(command, env=variables, cwd=tmp_path, text=True)
+        command = [str(BIN / "conversations"), *arguments]
+        done = subprocess.run(
+            command, env=variables, cwd=tmp_path, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, (arguments, done.stdout, done.stderr)
+        return done.stdout
 
-    assert "1 loaded" in run("load", str(file), "--workspace", "mine")
+    assert "1 record in" in run("load", str(file), "--workspace", "mine")
     assert "tk_" in run("keys", "issue", "--user", demo.USER, "--workspace", "mine")
     shown = run("get", "--workspace", "mine", "--user", demo.USER)
     assert json.loads(shown) == [demo.DOCUMENTED]
