@@ -74,8 +74,8 @@ def main(player: str) -> int:
     if player == "invoke":
         found = differences(by_console)
     elif docker_runs():
-        run(SAM, "build", *_BUILT_FOR)
         with dynamodb_local():
+            run(SAM, "build", *_BUILT_FOR)
             found = differences(by_sam)
             with start_api(*_BUILT_FOR) as url:
                 found += api_differences(url)
