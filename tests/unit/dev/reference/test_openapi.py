@@ -321,7 +321,6 @@ PAGES = sorted({*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), DOCS / "llms
 def test_a_page_names_no_parameter_header_or_code_that_does_not_exist(page: Path) -> None:
     text = page.read_text()
     known = HEADERS | RESPONSE_HEADERS | {"Accept-Encoding", "Content-Length", "Content-Type"}
-    known |= {"X-Forwarded-Host"}  # which is not trusted
     named = set(re.findall(r"`((?:[xX]|[A-Z][a-zA-Z]+)-[a-zA-Z-]+)[`:]", text))
     assert named <= known
     assert set(re.findall(r"urn:problem:conversations:(\w+)", text)) <= {code for _, code in CODES}
