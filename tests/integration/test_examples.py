@@ -265,6 +265,7 @@ TIMESTAMPS = [
     "2024-12-01T08:45:00Z\n",
     "２024-12-01T08:45:00Z",  # noqa: RUF001 - a wide digit is the case
     "2024-12-0١T08:45:00Z",  # noqa: RUF001 - an Arabic one is the case
+    "2024-12-01T08:45:00.٣Z",
     "20241201T084500Z",
     "2024-W48-7T08:45:00Z",
     "Dec 1, 2024 08:45Z",
