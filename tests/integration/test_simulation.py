@@ -131,7 +131,7 @@ class Simulation(RuleBasedStateMachine):
         self.contents: dict[str, tuple[bytes, str | None]] = {}
         self.touched: set[str] = set()
         self.broken: list[str] = []
-        self.overwriting = self.restoring = False
+        self.overwriting = self.restoring = self.hurries = False
         self.count = itertools.count()
         for workspace, user, id_ in itertools.product(WORKSPACES, USERS, IDS[:4]):
             item = items.pack(workspace, self.state(user, id_, MINUTE))
@@ -548,7 +548,9 @@ class Simulation(RuleBasedStateMachine):
     def over_http(self, request: httpx.Request) -> httpx.Response:
         """What a sync client's request brings; each page is as small as the server may make it."""
         client, store = self.syncing, self.store
-        if self.random.random() < 0.1:  # the client pauses, often in the middle of a round
+        if (
+            not self.hurries and self.random.random() < 0.1
+        ):  # the client pauses, often in the middle of a round
             self.someone_writes(client)
             store.clock += self.random.choice([MINUTE, 5 * MINUTE, DAY, 20 * DAY, 60 * DAY])
             store.expire()
@@ -649,7 +651,9 @@ class Simulation(RuleBasedStateMachine):
         store = self.store
         store.calm()
         store.clock += MAX_LAG
+        self.hurries = True
         assert self.round(client), "the round fails without a fault"
+        self.hurries = False
         there = live(store, client.partition)
         unheard_of = {
             key[1][25:]
