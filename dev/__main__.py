@@ -20,6 +20,7 @@ app = typer.Typer(
     cls=Console,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     no_args_is_help=True,
     help="Commands for this repository. People call them through make: see `make help`.",
 )

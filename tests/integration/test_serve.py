@@ -24,7 +24,6 @@ import httpx
 import pytest
 from typer.testing import CliRunner
 
-from console.cli import app as console
 from console.environment import environment
 from dev.__main__ import app
 from dev.local import dynamodb, gateway, server, template
@@ -378,10 +377,6 @@ def test_a_second_endpoint_in_the_template_changes_nothing(
     with server.running() as api, environment(api.environment):
         (curl,) = re.findall(r"^ *(curl .*)$", server.banner(api), re.MULTILINE)
         assert json.loads(shell(curl)) == [DOCUMENTED]
-        command = ["get", "--workspace", "demo", "--user", KEYS[0].user_id]
-        shown = CliRunner().invoke(console, command)
-    assert (shown.exit_code, shown.stderr) == (0, "")
-    assert json.loads(shown.stdout) == [DOCUMENTED]
 
 
 def test_a_request_is_logged_before_it_is_answered(
